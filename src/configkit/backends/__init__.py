@@ -1,0 +1,1 @@
+"""One module or package for each system that configkit runs on; wiring alone chooses among them."""

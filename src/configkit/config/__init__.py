@@ -1,0 +1,1 @@
+"""Configuration: cached reads, compare-and-set writes, layering, and binding to a model."""

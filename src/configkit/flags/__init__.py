@@ -1,0 +1,1 @@
+"""Feature flags: the model, bucketing, evaluation, and sets kept fresh."""

@@ -1,0 +1,1 @@
+"""Services: registration, discovery, balancing and health."""
