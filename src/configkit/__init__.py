@@ -1,1 +1,1 @@
-"""configkit."""
+"""Configuration and secrets, feature flags and service discovery for Python services."""

@@ -1,0 +1,294 @@
+"""The client: owns the threads and the lifecycle, and hands out `.config`, `.flags` and `.services`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from configkit.calls import Calls
+from configkit.config.documents import Documents
+from configkit.config.view import Config
+from configkit.errors import ClosedError, ConfigKitError
+from configkit.flags.client import Flags
+from configkit.flags.sets import FlagSets
+from configkit.models import Event, Origin, Resync
+from configkit.names import DEFAULT_ENVIRONMENTS, check_environment, check_service_name
+from configkit.ports import Backends, Cache
+from configkit.registry.discovery import Services
+from configkit.registry.lifecycle import Registered, Registrar
+
+logger = logging.getLogger("configkit")
+
+START_SECONDS = 1.0
+HOUSEKEEPING_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """
+    How the client is.
+
+    Attributes:
+        mode: What it runs on.
+        ready: It has subscribed to changes and read what it preloads.
+        missing: What it still waits for.
+        stale: What it answers from the last known good, because it could not be read again.
+    """
+
+    mode: str
+    ready: bool
+    missing: tuple[str, ...]
+    stale: tuple[str, ...]
+
+
+class ConfigKit:
+    """
+    Configuration, flags and services, from whichever backends it was wired to; `configkit.connect` makes one.
+
+    Making it takes a second at most, whatever the backends do: what could not be read by then is read in the background.
+
+    Args:
+        service_name: This service; without one only shared configuration is in `.config`.
+        environment: Where it runs.
+        environments: Those that exist.
+        deadline: Seconds within which every call is answered.
+        registry_enabled: False makes registering do nothing.
+        threads: False for tests: every call runs in its caller's thread, and nothing runs in the background.
+    """
+
+    def __init__(
+        self,
+        backends: Backends,
+        *,
+        service_name: str | None = None,
+        environment: str = DEFAULT_ENVIRONMENTS[0],
+        environments: frozenset[str] = frozenset(DEFAULT_ENVIRONMENTS),
+        deadline: float = 5.0,
+        origin: Origin | None = None,
+        registry_enabled: bool = True,
+        instance_id: str | None = None,
+        threads: bool = True,
+    ) -> None:
+        self.environment = check_environment(environment, allowed=environments)
+        self.service_name = None if service_name is None else check_service_name(service_name)
+        self.environments = environments
+        self.registry_enabled = registry_enabled
+        self.backends = backends
+        self.origin = origin or Origin(self.service_name or "library", f"library {socket.gethostname()} pid {os.getpid()}")
+        self._threads = threads
+        self._listeners: list[Callable[[Event], None]] = []
+        self.calls = Calls(workers=16 if threads else 0, deadline=deadline)
+        self.documents = Documents(backends.config, backends.cache or _fresh_cache(), self.calls, environments=environments)
+        self.config = Config(
+            self.documents,
+            self.calls,
+            environment=environment,
+            service_name=self.service_name,
+            origin=self.origin,
+            revive=self._revive,
+        )
+        self.flag_sets = FlagSets(backends.flags, self.calls)
+        self.flags = Flags(self.flag_sets, environment, self.calls, origin=self.origin, revive=self._revive)
+        self.services = Services(backends.registry, self.calls)
+        self._registrar = Registrar(
+            backends.registry,
+            self.calls,
+            service_name=self.service_name,
+            origin=self.origin,
+            enabled=registry_enabled,
+            default_instance_id=instance_id,
+        )
+        self._closed = False
+        self._lock = threading.Lock()
+        self._forget_threads()
+        _KITS.add(self)
+        self._start()
+
+    # -- public --------------------------------------------------------------------------------------------------------
+
+    def register(
+        self,
+        *,
+        url: str,
+        health_check_url: str | None = None,
+        service_name: str | None = None,
+        instance_id: str | None = None,
+        weight: int = 1,
+        zone: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        ttl_seconds: float | None = None,
+        wait_until_healthy: bool = False,
+    ) -> Registered:
+        """
+        Return what registers this process as an instance, for as long as something runs.
+
+        It decorates a function (registered while it runs), wraps an ASGI application or its lifespan (registered from
+        the end of its start-up to the beginning of its shut-down), or is a context manager. However the process ends,
+        the instance is gone: at once where it ends cleanly or by SIGTERM, otherwise when its lease ends.
+
+        Args:
+            url: Where the instance is called.
+            health_check_url: Where a GET answers 2xx while it is well.
+            service_name: This client's service unless named.
+            ttl_seconds: The length of the lease, which is renewed by itself; 5 to 3600.
+            wait_until_healthy: Register only once the health check URL answers 2xx.
+
+        Raises:
+            InvalidDocumentError: Something of it is not allowed.
+        """
+        return self._registrar.register(
+            url=url,
+            health_check_url=health_check_url,
+            service_name=service_name,
+            instance_id=instance_id,
+            weight=weight,
+            zone=zone,
+            metadata=metadata,
+            ttl_seconds=ttl_seconds,
+            wait_until_healthy=wait_until_healthy,
+        )
+
+    def on_event(self, listener: Callable[[Event], None]) -> Callable[[], None]:
+        """Call *listener* with every event of the deployment, on a thread of the client; the answer ends it."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
+
+    def status(self) -> Status:
+        """Return how the client is, without asking any backend."""
+        missing: tuple[str, ...] = () if self._unsubscribe is not None else ("events",)
+        missing += tuple(sorted(self._unloaded))
+        parts = (("config", self.documents.stale), ("flags", self.flag_sets.stale), ("registry", self.services.stale))
+        return Status(self.backends.mode, not missing and not self._closed, missing, tuple(name for name, stale in parts if stale))
+
+    def close(self) -> None:
+        """Deregister, stop every thread and close every connection; takes two seconds at most. Closing again does nothing."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        self._registrar.close()
+        self._stop.set()
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+        if self._housekeeper is not None and self._housekeeper is not threading.current_thread():
+            self._housekeeper.join(1.0)
+        self.calls.close()
+        self.backends.close()
+        _KITS.discard(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- lifecycle -----------------------------------------------------------------------------------------------------
+
+    def _forget_threads(self) -> None:
+        self._stop = threading.Event()
+        self._housekeeper: threading.Thread | None = None
+        self._unsubscribe: Callable[[], None] | None = None
+        self._loads: dict[str, Callable[[], object]] = {"flags": lambda: self.flag_sets.ensure(self.environment)}
+        if self.service_name is not None:
+            self._loads["config"] = self.config.load
+        self._unloaded = set(self._loads)
+        self._complained = False
+        self._forked = False
+
+    def _start(self) -> None:
+        if not self._threads:
+            self._begin()
+            return
+        first = threading.Event()
+        self._housekeeper = threading.Thread(target=self._keep_house, args=(first, self._stop), name="configkit", daemon=True)
+        self._housekeeper.start()
+        first.wait(START_SECONDS)
+
+    def _keep_house(self, first: threading.Event, stop: threading.Event) -> None:
+        pause = HOUSEKEEPING_SECONDS
+        while not stop.is_set():
+            begun = self._begin()
+            first.set()
+            pause = HOUSEKEEPING_SECONDS if begun else min(pause * 2, 5.0)
+            for part in (self.documents, self.flag_sets, self.services):
+                part.retry_due()
+            stop.wait(pause)
+
+    def _begin(self) -> bool:
+        """Subscribe first, then load, so that no change falls between; whatever fails is done again later."""
+        try:
+            if self._unsubscribe is None:
+                self._unsubscribe = self.backends.bus.subscribe(self._deliver)
+            for name in sorted(self._unloaded):
+                self._loads[name]()
+                self._unloaded.discard(name)
+        except ClosedError:
+            return False
+        except ConfigKitError as error:
+            if not self._complained:
+                logger.warning("not everything could be read yet; trying on: %s", error)
+                self._complained = True
+            return False
+        self._complained = False
+        return True
+
+    def _deliver(self, event: Event) -> None:
+        for receive in (self.documents.on_event, self.flag_sets.on_event, self.services.on_event, *self._listeners):
+            try:
+                receive(event)
+            except ClosedError:
+                return
+            except Exception:
+                logger.exception("an event could not be taken in")
+
+    # -- fork ----------------------------------------------------------------------------------------------------------
+
+    def _after_fork(self) -> None:
+        """Drop what the parent's threads and sockets were; the first read that misses starts this process's own."""
+        if self._closed:
+            return
+        self._lock = threading.Lock()
+        self._forget_threads()
+        self._forked = True
+        self.backends.after_fork()
+        self.calls.after_fork()
+        self.documents.after_fork(_fresh_cache())
+        for part in (self.config, self.flag_sets, self.flags, self.services, self._registrar):
+            part.after_fork()
+
+    def _revive(self) -> None:
+        if self._closed:
+            raise ClosedError
+        if not self._forked:
+            return
+        with self._lock:
+            if not self._forked:
+                return
+            self._forked = False
+            self.config.restore()
+            self.flags.restore()
+            self._start()
+        self._deliver(Resync("forked"))
+
+
+def _fresh_cache() -> Cache:
+    from configkit.backends.memory import MemoryCache  # noqa: PLC0415  no backend is loaded by an import alone
+
+    return MemoryCache()
+
+
+_KITS: weakref.WeakSet[ConfigKit] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for kit in list(_KITS):
+        kit._after_fork()  # noqa: SLF001
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

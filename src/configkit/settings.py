@@ -1,0 +1,157 @@
+"""Every environment variable that configkit reads, typed; each also exists with the prefix ``CONFIGKIT_``, which wins."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from configkit.names import DEFAULT_ENVIRONMENTS, check_environment, check_instance_id, check_service_name
+
+Mode = Literal["embedded", "remote", "memory"]
+
+
+def _own(name: str) -> AliasChoices:
+    return AliasChoices(f"CONFIGKIT_{name}")
+
+
+def _either(name: str) -> AliasChoices:
+    return AliasChoices(f"CONFIGKIT_{name}", name)
+
+
+class Settings(BaseSettings):
+    """
+    What the environment says.
+
+    Variables without the prefix are the original service's names. A library inside somebody else's program must not take
+    a `DATABASE_URL` that was meant for that program, so those count only where the mode is chosen explicitly or the
+    program is configkit's own (`configkit`, the server).
+    """
+
+    model_config = SettingsConfigDict(extra="ignore", case_sensitive=True, env_ignore_empty=True, populate_by_name=True)
+
+    mode: Mode | None = Field(
+        None, validation_alias=_own("MODE"), description="embedded, remote or memory; remote where CONFIGKIT_URL is set."
+    )
+    url: str | None = Field(None, validation_alias=_own("URL"), description="The server's address, for the remote mode.")
+    token: SecretStr | None = Field(
+        None,
+        validation_alias=_own("TOKEN"),
+        description="The bearer token to present; at a server, one that it accepts with every scope.",
+    )
+    service_name: str | None = Field(None, validation_alias=_own("SERVICE_NAME"), description="This service's name.")
+    environment: str = Field(
+        "development", validation_alias=_own("ENVIRONMENT"), description="The environment this process lives in."
+    )
+    supported_environments: Annotated[frozenset[str], NoDecode] = Field(
+        frozenset(DEFAULT_ENVIRONMENTS),
+        validation_alias=_either("SUPPORTED_ENVIRONMENTS"),
+        description="The environments that exist, separated by commas.",
+    )
+    deadline: float = Field(
+        5.0, gt=0, le=60, validation_alias=_own("DEADLINE"), description="Seconds within which every call is answered."
+    )
+    master_key: SecretStr | None = Field(
+        None,
+        validation_alias=_own("MASTER_KEY"),
+        description="Encrypts secrets at rest in embedded mode; without it a key file beside the database does.",
+    )
+    host: str = Field("127.0.0.1", validation_alias=_own("HOST"), description="The address the server binds.")
+    port: int = Field(8082, ge=0, le=65535, validation_alias=_own("PORT"), description="The port the server binds.")
+
+    database_url: SecretStr | None = Field(
+        None,
+        validation_alias=_either("DATABASE_URL"),
+        description="The database; in embedded mode sqlite:////path/to/configkit.db.",
+    )
+    redis_host: str | None = Field(None, validation_alias=_either("REDIS_HOST"), description="Redis, the cache of direct mode.")
+    redis_port: int = Field(6379, ge=1, le=65535, validation_alias=_either("REDIS_PORT"), description="Its port.")
+    redis_password: SecretStr | None = Field(None, validation_alias=_either("REDIS_PASSWORD"), description="Its password.")
+    kafka_bootstrap_servers: str | None = Field(
+        None, validation_alias=_either("KAFKA_BOOTSTRAP_SERVERS"), description="Kafka, the event bus of direct mode."
+    )
+    kafka_topic_config_updates: str = Field(
+        "config-updates", validation_alias=_either("KAFKA_TOPIC_CONFIG_UPDATES"), description="The topic that tells of changes."
+    )
+    vault_addr: str | None = Field(None, validation_alias=_either("VAULT_ADDR"), description="Vault, the store of direct mode.")
+    vault_token: SecretStr | None = Field(None, validation_alias=_either("VAULT_TOKEN"), description="Its token.")
+    vault_mount_point: str = Field(
+        "secret", validation_alias=_either("VAULT_MOUNT_POINT"), description="Where the KV engine is mounted."
+    )
+    vault_kv_version: Literal[1, 2] = Field(2, validation_alias=_either("VAULT_KV_VERSION"), description="The KV engine's version.")
+    zookeeper_hosts: str | None = Field(
+        None, validation_alias=_either("ZOOKEEPER_HOSTS"), description="ZooKeeper, the registry of direct mode."
+    )
+    zookeeper_base_path: str = Field(
+        "/services", validation_alias=_either("ZOOKEEPER_BASE_PATH"), description="Where services register."
+    )
+    zookeeper_connection_timeout: float = Field(
+        10.0, gt=0, validation_alias=_either("ZOOKEEPER_CONNECTION_TIMEOUT"), description="Seconds."
+    )
+    zookeeper_session_timeout: float = Field(
+        10.0, gt=0, validation_alias=_either("ZOOKEEPER_SESSION_TIMEOUT"), description="Seconds."
+    )
+    service_registry_enabled: bool = Field(
+        default=True, validation_alias=_either("SERVICE_REGISTRY_ENABLED"), description="false: registering does nothing."
+    )
+    service_health_check_interval: float = Field(
+        30.0,
+        ge=1,
+        le=3600,
+        validation_alias=_either("SERVICE_HEALTH_CHECK_INTERVAL"),
+        description="Seconds between two checks of an instance.",
+    )
+    service_instance_id: str | None = Field(
+        None,
+        validation_alias=_either("SERVICE_INSTANCE_ID"),
+        description="This process's instance id; without it, a hash of service and URL.",
+    )
+    health_check_denied_networks: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        validation_alias=_own("HEALTH_CHECK_DENIED_NETWORKS"),
+        description="Networks never called for health checks, separated by commas.",
+    )
+
+    @field_validator("supported_environments", mode="before")
+    @classmethod
+    def _split_environments(cls, given: object) -> object:
+        return frozenset(_split(given)) if isinstance(given, str) else given
+
+    @field_validator("health_check_denied_networks", mode="before")
+    @classmethod
+    def _split_networks(cls, given: object) -> object:
+        return tuple(_split(given)) if isinstance(given, str) else given
+
+    @field_validator("supported_environments")
+    @classmethod
+    def _environments(cls, given: frozenset[str]) -> frozenset[str]:
+        return frozenset(_checked(check_environment, name) for name in given)
+
+    @field_validator("environment")
+    @classmethod
+    def _environment(cls, given: str) -> str:
+        return _checked(check_environment, given)
+
+    @field_validator("service_name")
+    @classmethod
+    def _service(cls, given: str | None) -> str | None:
+        return None if given is None else _checked(check_service_name, given)
+
+    @field_validator("service_instance_id")
+    @classmethod
+    def _instance(cls, given: str | None) -> str | None:
+        return None if given is None else _checked(check_instance_id, given)
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _checked(check: object, name: str) -> str:
+    from configkit.errors import InvalidDocumentError  # noqa: PLC0415
+
+    try:
+        return str(check(name))  # type: ignore[operator]
+    except InvalidDocumentError as error:
+        raise ValueError(error.detail) from None
