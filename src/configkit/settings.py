@@ -79,7 +79,9 @@ class Settings(BaseSettings):
     vault_mount_point: str = Field(
         "secret", validation_alias=_either("VAULT_MOUNT_POINT"), description="Where the KV engine is mounted."
     )
-    vault_kv_version: Literal[1, 2] = Field(2, validation_alias=_either("VAULT_KV_VERSION"), description="The KV engine's version.")
+    vault_kv_version: int = Field(
+        2, ge=1, le=2, validation_alias=_either("VAULT_KV_VERSION"), description="The KV engine's version."
+    )
     zookeeper_hosts: str | None = Field(
         None, validation_alias=_either("ZOOKEEPER_HOSTS"), description="ZooKeeper, the registry of direct mode."
     )
