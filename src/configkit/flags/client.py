@@ -1,0 +1,184 @@
+"""Flags as an application sees them: those of its own environment, decided in its own process."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mmh3 import mmh3_32_uintdigest
+
+from configkit.flags.bucketing import KEY_HEADERS
+from configkit.flags.compiled import CompiledSet
+from configkit.flags.evaluator import Entry, failed
+from configkit.flags.model import Evaluation, Flag
+from configkit.flags.sets import FlagSets
+from configkit.models import Origin
+
+logger = logging.getLogger("configkit")
+
+MAX_REPORTED = 1000
+
+_ADVICE = {
+    "FLAG_NOT_FOUND": "there is no such flag; the caller's default is answered",
+    "TARGETING_KEY_MISSING": "it is on for a share of the users, so user_id is needed; the caller's default is answered",
+    "INVALID_CONTEXT": "the user_id is no text of 1-1024 characters; the caller's default is answered",
+    "TYPE_MISMATCH": "its values are true and false; the caller's default, which is neither, is answered",
+    "PROVIDER_NOT_READY": "no flags could be loaded yet; the caller's default is answered",
+}
+
+
+class Flags:
+    """
+    The flags of one environment.
+
+    Reading never raises and never waits: it answers from the set that was loaded last.
+
+    Args:
+        origin: Who writes, for the journal.
+        revive: Called once in a forked child, when a flag is read for the first time, to start the client's threads again.
+    """
+
+    __slots__ = ("_environment", "_forked", "_origin", "_reported", "_revive", "_sets", "_table")
+
+    def __init__(
+        self, sets: FlagSets, environment: str, origin: Origin | None = None, *, revive: Callable[[], None] | None = None
+    ) -> None:
+        self._sets = sets
+        self._environment = environment
+        self._origin = origin or Origin()
+        self._revive = revive
+        self._forked = False
+        self._reported: set[tuple[str, str | None]] = set()
+        self._table: dict[str, Entry] = {}
+        sets.attach(environment, self._adopt)
+
+    def is_enabled(
+        self,
+        name: str,
+        default: bool = False,  # noqa: FBT001, FBT002  positional, as in every flag client
+        *,
+        user_id: str | int | None = None,
+        context: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """
+        Return whether the flag is on for the user.
+
+        Args:
+            default: The answer where there is no decision: the flag is unknown, nothing was loaded yet, or it is on for
+                a share of the users and *user_id* is missing. A disabled flag is off, whatever the default.
+        """
+        # Everything rare (an unknown name, a user id that is not a short text, a fork) raises here and is seen to in
+        # `evaluate`; what is left is one look-up and one hash.
+        try:
+            prefix, threshold, users = self._table[name]
+            if prefix is None:
+                return threshold > 0
+            key = str.encode(user_id)  # type: ignore[arg-type]
+            if users is not None and user_id in users:
+                return True
+            return mmh3_32_uintdigest(prefix + KEY_HEADERS[len(key)] + key, 0) < threshold
+        except Exception:  # noqa: BLE001
+            answer = self.evaluate(name, user_id=user_id, context=context)
+            return default if answer.error_code else bool(answer.value)
+
+    def value(self, name: str, default: Any, *, user_id: str | int | None = None, context: Mapping[str, Any] | None = None) -> Any:
+        """Return the flag's value for the user; *default* where there is no decision, or none of its type."""
+        return self.evaluate(name, default, user_id=user_id, context=context).value
+
+    def evaluate(
+        self,
+        name: str,
+        default: Any = None,
+        *,
+        user_id: str | int | None = None,
+        context: Mapping[str, Any] | None = None,
+    ) -> Evaluation:
+        """
+        Return the decision with its reason, variant and version, in OpenFeature's words.
+
+        Where there is none its value is *default* and its reason ERROR. Serving the last known good while the store
+        cannot be read has the reason STALE.
+        """
+        try:
+            current = self._current()
+            if current is None:
+                self._sets.request(self._environment)
+                answer = failed(name, self._environment, default, "PROVIDER_NOT_READY")
+            else:
+                answer = current.evaluate(name, default, user_id, context)
+            if answer.error_code:
+                self._report(answer)
+        except Exception:
+            logger.exception("evaluating a flag failed; the caller's default is answered")
+            return failed(name, self._environment, default, "GENERAL")
+        return answer
+
+    def evaluate_all(self, *, user_id: str | int | None = None, context: Mapping[str, Any] | None = None) -> dict[str, Evaluation]:
+        """Return the decision of every flag for the user, by name; nothing if no flags could be loaded yet."""
+        current = self._current()
+        return {} if current is None else current.evaluate_all(user_id, context)
+
+    def all(self) -> Mapping[str, Flag]:
+        """
+        Return the flags by name, read-only.
+
+        Raises:
+            BackendError: None are known, and they could not be loaded.
+        """
+        return (self._current() or self._sets.ensure(self._environment)).flags
+
+    def create(self, name: str, **fields: Any) -> Flag:
+        """
+        Add a flag, with `Flag`'s fields such as ``is_enabled`` and ``rollout_percentage``, and return it.
+
+        Raises:
+            InvalidDocumentError: A name or value is not allowed.
+            ConflictError: The flag is there.
+        """
+        return self._sets.create(Flag(name, self._environment).with_changes(fields), origin=self._origin)
+
+    def update(self, name: str, *, expected_version: int | None = None, **changes: Any) -> Flag:
+        """
+        Change a flag and return it: fields that are not named stay, None resets one, a list replaces.
+
+        Raises:
+            NotFoundError: No such flag.
+            ConflictError: Its version is not *expected_version*.
+            InvalidDocumentError: A change is not allowed.
+        """
+        return self._sets.update(self._environment, name, changes, origin=self._origin, expected_version=expected_version)
+
+    def delete(self, name: str, *, expected_version: int | None = None) -> None:
+        """Remove a flag. Raises `NotFoundError` or `ConflictError`."""
+        self._sets.delete(self._environment, name, origin=self._origin, expected_version=expected_version)
+
+    def after_fork(self) -> None:
+        """In a forked child: let the next read start the client again."""
+        self._forked = True
+        self._table = {}
+
+    def _adopt(self, compiled: CompiledSet) -> None:
+        self._table = compiled.table
+
+    def _current(self) -> CompiledSet | None:
+        if self._forked:
+            self._forked = False
+            self._restart()
+        return self._sets.peek(self._environment)
+
+    def _restart(self) -> None:
+        try:
+            if self._revive is not None:
+                self._revive()
+        except Exception:
+            logger.exception("the client could not start again in the forked child; the flags it knew go on being served")
+        self._sets.announce(self._environment)
+
+    def _report(self, answer: Evaluation) -> None:
+        code = answer.error_code
+        occasion = ("" if code == "PROVIDER_NOT_READY" else answer.flag_name, code)
+        if occasion in self._reported or len(self._reported) >= MAX_REPORTED:
+            return
+        self._reported.add(occasion)
+        logger.warning("flag %.255r of %s: %s", answer.flag_name, answer.environment, _ADVICE[code or ""])
