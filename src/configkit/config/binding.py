@@ -26,9 +26,10 @@ class Binding(Generic[M]):
     def __init__(self, model: type[M], prefix: str) -> None:
         self.name: str = model.__name__
         self.error: InvalidDocumentError | None = None
-        self._model: Any = model
         self._lock = threading.Lock()
-        self._fields = {prefix + (field.alias or name): field.alias or name for name, field in self._model.model_fields.items()}
+        self._model: Any = model
+        fields: dict[str, Any] = cast("Any", model).model_fields
+        self._fields = {prefix + (field.alias or name): field.alias or name for name, field in fields.items()}
 
     def wants(self, key: str) -> bool:
         """Return whether *key* is one of the model's."""

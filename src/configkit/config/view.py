@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, Self, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from configkit import values
 from configkit.calls import Calls
 from configkit.config.binding import Binding, bound
 from configkit.config.documents import Documents
+from configkit.config.watching import Subscription, ValueChanged, Watchers
 from configkit.errors import AccessDeniedError, ConflictError, InvalidDocumentError, NotFoundError, UnavailableError
 from configkit.models import ConfigPath, ConfigVersion, Origin, Page
 from configkit.names import SHARED, check_key
@@ -22,38 +22,6 @@ logger = logging.getLogger("configkit.config")
 M = TypeVar("M")
 RAISE: Any = object()
 """Stands for "no default": what is missing is an error."""
-
-
-@dataclass(frozen=True, slots=True)
-class ValueChanged:
-    """
-    What a subscriber is told: the value that a key has now, layered.
-
-    Attributes:
-        version: The version of the document the value comes from; 0 where *removed*.
-    """
-
-    key: str
-    value: JsonValue = field(repr=False)
-    version: int
-    removed: bool = False
-
-
-class Subscription:
-    """A callback that is being told of changes; `close`, or leaving its ``with`` block, ends it."""
-
-    def __init__(self, end: Callable[[], None]) -> None:
-        self._end = end
-
-    def close(self) -> None:
-        """End it. Closing again does nothing."""
-        self._end()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class Config:
@@ -75,15 +43,14 @@ class Config:
         revive: Callable[[], None],
     ) -> None:
         self._documents = documents
-        self._calls = calls
         self._environment = environment
         self._layers = (service_name, SHARED) if service_name and service_name != SHARED else (SHARED,)
         self._origin = origin
         self._revive = revive
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._plain: dict[str, Any] = {}
         self._effective: dict[str, ConfigVersion] = {}
-        self._watchers: list[tuple[str | None, Callable[[ValueChanged], None]]] = []
+        self._watchers = Watchers(calls)
         self._bindings: list[Binding[Any]] = []
         self._complained: set[str] = set()
         self._loaded = False
@@ -158,7 +125,7 @@ class Config:
                 raise
         binding = Binding(model, prefix)
         with self._lock:
-            binding.update({key: document.value for key, document in self._effective.items()})
+            binding.update(self._values())
             self._bindings.append(binding)
         return bound(binding)
 
@@ -166,13 +133,11 @@ class Config:
         """
         Call *callback* whenever the value of *key* changes (None: of any key).
 
-        It is called on a thread of the client; what it raises is logged.
+        It is called on a thread of the client, one change at a time; what it raises is logged.
         """
         if key is not None:
             check_key(key)
-        watcher = (key, callback)
-        self._watchers.append(watcher)
-        return Subscription(lambda: self._watchers.remove(watcher) if watcher in self._watchers else None)
+        return self._watchers.add(key, callback)
 
     # -- writes --------------------------------------------------------------------------------------------------------
 
@@ -237,8 +202,9 @@ class Config:
 
     def after_fork(self) -> None:
         """Make the next read notice that this is another process."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._plain = {}
+        self._watchers.after_fork()
 
     def restore(self) -> None:
         """Make known values quick to read again, after a fork."""
@@ -295,12 +261,12 @@ class Config:
             if before == after:
                 return
             self._replace(path.key, after)
-            bindings = [binding for binding in self._bindings if binding.wants(path.key)]
-            known = {key: document.value for key, document in self._effective.items()} if bindings else {}
-        for binding in bindings:
-            self._rebind(binding, known)
-        if before is None or after is None or before.value != after.value:
-            self._notify(path.key, after)
+            for binding in self._bindings:
+                if binding.wants(path.key):
+                    self._rebind(binding)
+            if before is None or after is None or before.value != after.value or before.masked != after.masked:
+                value, version = (None, 0) if after is None else (after.value, after.version)
+                self._watchers.tell(ValueChanged(path.key, value, version, removed=after is None))
 
     def _layered(self, key: str) -> ConfigVersion | None:
         for layer in self._layers:
@@ -319,21 +285,14 @@ class Config:
         else:
             self._effective.pop(key, None)
 
-    def _rebind(self, binding: Binding[Any], known: dict[str, JsonValue]) -> None:
+    def _rebind(self, binding: Binding[Any]) -> None:
         try:
-            binding.update(known)
+            binding.update(self._values())
         except InvalidDocumentError as error:
             logger.error("%s keeps its last good values: %s", binding.name, error)  # noqa: TRY400  values stay out of logs
 
-    def _notify(self, key: str, document: ConfigVersion | None) -> None:
-        for wanted, callback in list(self._watchers):
-            if wanted in (None, key):
-                value = None if document is None else values.copy(document.value)
-                change = ValueChanged(key, value, document.version if document else 0, removed=document is None)
-                try:
-                    callback(change)
-                except Exception:
-                    logger.exception("a callback failed on a change of %s", key)
+    def _values(self) -> dict[str, JsonValue]:
+        return {key: document.value for key, document in self._effective.items() if not document.masked}
 
 
 def _is_plain(document: ConfigVersion) -> bool:

@@ -1,0 +1,66 @@
+"""The menu of everything a developer runs: `nox -l` lists it, `nox` runs what must pass."""
+
+import nox
+
+nox.options.default_venv_backend = "virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.error_on_external_run = True
+nox.options.sessions = ["lint", "types", "tests", "conformance", "docs", "demo"]
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """Install the project for development with dependency *groups*, at the versions that were last seen to work together."""
+    arguments = [argument for group in groups for argument in ("--group", group)]
+    session.install("-q", "-c", "constraints.txt", "-e", ".[all]", *arguments)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style (ruff) and the direction of dependencies (import-linter)."""
+    install(session, "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports", "--no-cache")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types: mypy, strict, on the sources and the tests."""
+    install(session, "types", "tests")
+    session.run("mypy")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Everything but the conformance suite; arguments go to pytest."""
+    install(session, "tests")
+    session.run("pytest", *(session.posargs or ["-n", "2", "--ignore=tests/conformance", "tests"]))
+
+
+@nox.session
+def conformance(session: nox.Session) -> None:
+    """One suite per port, on every backend, without exceptions."""
+    install(session, "tests")
+    session.run("pytest", "-n", "2", "tests/conformance", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation; a broken link fails it."""
+    install(session, "docs")
+    session.run("mkdocs", "build", "--strict", "--quiet")
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """The main job, real, in a minute."""
+    install(session)
+    session.run("configkit", "demo", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Each speed beside its floor, in one run; fails below the bounds."""
+    install(session, "tests")
+    for name in session.posargs or ["flags", "config", "http"]:
+        session.run("python", "-m", f"benchmarks.{name}")
