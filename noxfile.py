@@ -48,7 +48,7 @@ def conformance(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Build the documentation; a broken link fails it."""
     install(session, "docs")
-    session.run("mkdocs", "build", "--strict", "--quiet")
+    session.run("properdocs", "build", "--strict", "--quiet")
 
 
 @nox.session
