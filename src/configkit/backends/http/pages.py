@@ -1,0 +1,43 @@
+"""Lists, which the server cuts into pages of 500 at most."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from configkit.backends.http.transport import Call, Transport
+from configkit.backends.http.wire import Document, documented, whole
+from configkit.errors import InvalidDocumentError
+from configkit.models import Page
+
+T = TypeVar("T")
+
+LIMIT = 500
+
+
+def page(transport: Transport, call: Call, read: Callable[[Document], T], *, limit: int, offset: int) -> Page[T]:
+    """Return the part of the list that *call* asks for, however many requests of it that takes."""
+    items: list[T] = []
+    while True:
+        size = min(limit - len(items), LIMIT)
+        query = {**call.query, "limit": max(size, 1), "offset": offset + len(items)}
+        answer = transport.call(replace(call, query=query)).expect(200)
+        with documented(call.operation):
+            found, total = _page(answer.document(), read)
+        items += found[:size]
+        if len(items) >= limit or not found or offset + len(items) >= total:
+            return Page(tuple(items), total, limit, offset)
+
+
+def only(chosen: frozenset[str] | None, name: str) -> str | None:
+    """Return the one that is chosen, or None for all. Raises `InvalidDocumentError` for several: a server lists one, or all."""
+    if chosen is None:
+        return None
+    if len(chosen) != 1:
+        raise InvalidDocumentError(f"a configkit server lists one {name} or all of them; ask for each", pointer=f"/{name}")
+    return next(iter(chosen))
+
+
+def _page(document: dict[str, Any], read: Callable[[Document], T]) -> tuple[list[T], int]:
+    return [read(item) for item in document["items"]], whole(document["total"])
