@@ -1,0 +1,150 @@
+"""
+The journal: each change writes its row in its own transaction.
+
+It is the audit trail, and the log that `configkit.backends.sql.bus` tells other processes from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from sqlalchemy import Connection, delete, func, insert, select
+
+from configkit.backends.sql.engine import Database
+from configkit.backends.sql.schema import journal
+from configkit.models import AccessChanged, ConfigChanged, ConfigPath, Event, FlagChanged, Origin, RegistryChanged
+from configkit.ports import JournalEntry
+
+Kind = Literal["config", "flag", "registry", "token"]
+
+KEPT_FOR = timedelta(days=90)
+KEPT_ROWS = 1_000_000
+_PRUNED_AT_ONCE = 20_000
+HOUSEHOLD = Origin("configkit")
+"""Who did what nobody asked for: expiries and health checks."""
+TOLD_ONLY = "health"
+"""The action of a row that is there to be told of, and no part of the audit trail: a health check found another status."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is journalled: the subject's fields as far as its kind has them, and no value."""
+
+    kind: Kind
+    action: str
+    environment: str | None = None
+    service_name: str | None = None
+    name: str | None = None
+    version: int | None = None
+    deleted: bool = False
+
+
+def record(connection: Connection, at: datetime, origin: Origin, *changes: Change) -> None:
+    """Write *changes* in the transaction that makes them."""
+    rows = [
+        {
+            "kind": change.kind,
+            "action": change.action,
+            "environment": change.environment,
+            "service_name": change.service_name,
+            "name": change.name,
+            "version": change.version,
+            "deleted": change.deleted,
+            "changed_by": origin.changed_by,
+            "source": origin.source,
+            "at": at,
+        }
+        for change in changes
+    ]
+    connection.execute(insert(journal), rows)
+
+
+def of_config(action: str, path: ConfigPath, version: int | None, *, deleted: bool = False) -> Change:
+    """Return what is journalled of a configuration value."""
+    return Change("config", action, path.environment, path.service_name, path.key, version, deleted)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row as the bus reads it."""
+
+    seq: int
+    change: Change
+    changed_by: str
+    at: datetime
+
+    def event(self, log_id: str) -> Event | None:
+        """Return what to tell of this row; None: nothing changed."""
+        change, event_id = self.change, f"{log_id}-{self.seq}"
+        if change.action == "read":
+            return None
+        if change.kind == "config":
+            path = ConfigPath(change.environment or "", change.service_name or "", change.name or "")
+            return ConfigChanged(event_id, path, change.version, change.deleted, self.at, self.changed_by)
+        if change.kind == "flag":
+            where, name = change.environment or "", change.name or ""
+            return FlagChanged(event_id, where, name, change.version, change.deleted, self.at, self.changed_by)
+        if change.kind == "registry":
+            return RegistryChanged(event_id, change.service_name or "", self.at, self.changed_by)
+        return AccessChanged(event_id, self.at, self.changed_by)
+
+
+class SqlJournal:
+    """A `Journal`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def record_read(self, paths: Sequence[ConfigPath], *, origin: Origin) -> None:
+        """Record that the secrets at *paths* were read in the clear."""
+        if not paths:
+            return
+        with self._database.writing("record a read") as connection:
+            record(connection, self._database.clock.now(), origin, *(of_config("read", path, None) for path in paths))
+
+    def entries(self, *, limit: int, offset: int = 0) -> list[JournalEntry]:
+        """Return the journal, newest first."""
+        newest_first = (
+            select(journal).where(journal.c.action != TOLD_ONLY).order_by(journal.c.seq.desc()).limit(limit).offset(offset)
+        )
+        with self._database.reading("read the journal") as connection:
+            rows = connection.execute(newest_first).all()
+        return [
+            JournalEntry(
+                kind=row.kind,
+                action=row.action,
+                subject="/".join(part for part in (row.environment, row.service_name, row.name) if part is not None),
+                version=row.version,
+                origin=Origin(row.changed_by, row.source),
+                at=row.at,
+            )
+            for row in rows
+        ]
+
+    def prune(self) -> int:
+        """
+        Remove what is older than 90 days or before the last million rows, and return how many rows that were.
+
+        Only the oldest go and the last one stays, so that readers of the log notice when they were too slow.
+        """
+        removed = 0
+        while count := self._prune_some():
+            removed += count
+        return removed
+
+    def _prune_some(self) -> int:
+        since = self._database.clock.now() - KEPT_FOR
+        with self._database.reading("prune the journal") as connection:
+            first, last = connection.execute(select(func.min(journal.c.seq), func.max(journal.c.seq))).one()
+            if last is None:
+                return 0
+            kept = select(journal.c.seq).where(journal.c.at >= since).order_by(journal.c.seq).limit(1)
+            keep = max(connection.execute(kept).scalar() or last, last - KEPT_ROWS + 1)
+        if keep <= first:
+            return 0
+        with self._database.writing("prune the journal") as connection:
+            gone = delete(journal).where(journal.c.seq < min(keep, first + _PRUNED_AT_ONCE))
+            return connection.execute(gone).rowcount
