@@ -94,8 +94,8 @@ class ConfigKit:
             revive=self._revive,
         )
         self.flag_sets = FlagSets(backends.flags, self.calls)
-        self.flags = Flags(self.flag_sets, environment, self.calls, origin=self.origin, revive=self._revive)
-        self.services = Services(backends.registry, self.calls)
+        self.flags = Flags(self.flag_sets, environment, self.origin, revive=self._revive)
+        self.services = Services(backends.registry, self.calls, revive=self._revive)
         self._registrar = Registrar(
             backends.registry,
             self.calls,
@@ -103,6 +103,7 @@ class ConfigKit:
             origin=self.origin,
             enabled=registry_enabled,
             default_instance_id=instance_id,
+            threads=threads,
         )
         self._closed = False
         self._lock = threading.Lock()
@@ -163,7 +164,11 @@ class ConfigKit:
         """Return how the client is, without asking any backend."""
         missing: tuple[str, ...] = () if self._unsubscribe is not None else ("events",)
         missing += tuple(sorted(self._unloaded))
-        parts = (("config", self.documents.stale), ("flags", self.flag_sets.stale), ("registry", self.services.stale))
+        parts = (
+            ("config", self.documents.stale),
+            ("flags", any(one.stale for one in self.flag_sets.status().values())),
+            ("registry", self.services.stale),
+        )
         return Status(self.backends.mode, not missing and not self._closed, missing, tuple(name for name, stale in parts if stale))
 
     def close(self) -> None:
@@ -272,7 +277,6 @@ class ConfigKit:
                 return
             self._forked = False
             self.config.restore()
-            self.flags.restore()
             self._start()
         self._deliver(Resync("forked"))
 
