@@ -1,0 +1,207 @@
+"""
+Health checks: what servers do for the instances that are registered with a health check URL.
+
+Any number of servers share the work: each claims what is due. A result that speaks against an instance's status is
+confirmed by the same server a second later, so that the hysteresis needs no memory shared between servers.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import NamedTuple
+
+from configkit.calls import Calls
+from configkit.errors import ConfigKitError, UnavailableError
+from configkit.models import HealthCheck, ServiceInstance, Status
+from configkit.ports import RegistryRecords, ServiceRegistryClient
+from configkit.registry.addresses import AddressPolicy
+from configkit.registry.health import contradicts, next_status
+from configkit.registry.probe import probe
+from configkit.registry.resolver import Resolver
+
+logger = logging.getLogger("configkit.registry")
+
+_ROUND_SECONDS = 1.0
+_CONFIRM_SECONDS = 1.0
+_ON_DEMAND_SECONDS = 5.0
+_CLOSE_SECONDS = 0.9
+
+Key = tuple[str, str]
+
+
+class _Run(NamedTuple):
+    ok: bool
+    length: int
+
+
+class Checker:
+    """
+    Checks instances in the background and on demand, and removes what has died.
+
+    Args:
+        records: The deployment's registry records.
+        client: Lists the instances to check on demand.
+        interval: Seconds between two checks of an instance.
+        policy: Which addresses may be called.
+        timeout: Seconds that one check may take.
+        workers: Checks at once.
+    """
+
+    def __init__(
+        self,
+        records: RegistryRecords,
+        client: ServiceRegistryClient,
+        *,
+        interval: float,
+        policy: AddressPolicy,
+        timeout: float = 2.0,
+        workers: int = 8,
+    ) -> None:
+        self.resolver = Resolver(policy)
+        self._records = records
+        self._client = client
+        self._interval = interval
+        self._timeout = timeout
+        self._most = 2 * workers
+        self._pool = Calls(workers=workers, waiting=512)
+        self._lock = threading.Lock()
+        self._runs: dict[Key, _Run] = {}
+        self._doubtful: dict[Key, tuple[float, ServiceInstance]] = {}
+        self._in_flight = 0
+        self._full = False
+        self._wake = threading.Event()
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._troubled: set[str] = set()
+
+    def start(self) -> None:
+        """Begin the background work; once."""
+        if self._thread is None and not self._closed.is_set():
+            self._thread = threading.Thread(target=self._work, name="configkit-checker", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """End the background work, within 2 s; what a check finds later is dropped."""
+        self._closed.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(_CLOSE_SECONDS)
+        self._pool.close(within=_CLOSE_SECONDS)
+        self.resolver.close()
+
+    def check_now(self, service_name: str) -> list[HealthCheck]:
+        """
+        Check every instance of a service and return what was found, by instance id.
+
+        An instance without a health check URL counts as healthy: it is listed, so its lease lives. Blocks for 5 s at
+        most; a check that has not ended by then is reported as ``not checked``.
+
+        Raises:
+            UnavailableError: The instances cannot be listed.
+        """
+        end = time.monotonic() + _ON_DEMAND_SECONDS
+        begun = [(instance, self._begin_on_demand(instance)) for instance in self._client.instances(service_name)]
+        return [_answer(instance, check, end) for instance, check in begun]
+
+    def _begin_on_demand(self, instance: ServiceInstance) -> Future[HealthCheck] | None:
+        if instance.health_check_url is None:
+            return None
+        try:
+            return self._pool.submit(self._check, instance)
+        except UnavailableError as refused:
+            future: Future[HealthCheck] = Future()
+            future.set_exception(refused)
+            return future
+
+    def _work(self) -> None:
+        sweep_at = 0.0
+        while not self._closed.is_set():
+            now = time.monotonic()
+            if now >= sweep_at:
+                self._attempt("sweep", self._records.sweep)
+                sweep_at = now + _ROUND_SECONDS
+            self._confirm(now)
+            self._attempt("claim checks", self._claim)
+            self._wake.wait(_ROUND_SECONDS)
+            self._wake.clear()
+
+    def _attempt(self, what: str, act: Callable[[], object]) -> None:
+        """Do what the next round does again anyway; say once that it fails, and once that it works again."""
+        try:
+            act()
+        except Exception as error:  # the loop must outlive whatever a backend raises
+            if what not in self._troubled:
+                self._troubled.add(what)
+                logger.warning("health checks: cannot %s for now: %s", what, error, exc_info=not isinstance(error, ConfigKitError))
+        else:
+            if what in self._troubled:
+                self._troubled.discard(what)
+                logger.info("health checks: %s works again", what)
+
+    def _claim(self) -> None:
+        with self._lock:
+            room = self._most - self._in_flight
+        if room <= 0:
+            self._full = True
+            return
+        due = self._records.due_checks(interval=self._interval, limit=room)
+        self._full = len(due) >= room
+        for instance in due:
+            self._begin(instance)
+
+    def _confirm(self, now: float) -> None:
+        with self._lock:
+            due = [key for key, (at, _) in self._doubtful.items() if at <= now][: max(0, self._most - self._in_flight)]
+            instances = [self._doubtful.pop(key)[1] for key in due]
+        for instance in instances:
+            self._begin(instance)
+
+    def _begin(self, instance: ServiceInstance) -> None:
+        with self._lock:
+            self._in_flight += 1
+        try:
+            self._pool.submit(self._check, instance).add_done_callback(self._ended)
+        except ConfigKitError:  # busy with checks on demand: it is due again an interval later
+            self._ended()
+
+    def _ended(self, check: Future[HealthCheck] | None = None) -> None:
+        with self._lock:
+            self._in_flight -= 1
+        if self._full:
+            self._wake.set()
+        if check is not None:
+            self._attempt("record checks", check.result)
+
+    def _check(self, instance: ServiceInstance) -> HealthCheck:
+        check = probe(instance.instance_id, instance.health_check_url or "", self.resolver, timeout=self._timeout)
+        if not self._closed.is_set():
+            self._records.record_check(instance.service_name, check, self._judge(instance, ok=check.healthy))
+        return check
+
+    def _judge(self, instance: ServiceInstance, *, ok: bool) -> Status:
+        key = (instance.service_name, instance.instance_id)
+        with self._lock:
+            before = self._runs.pop(key, None)
+            run = _Run(ok, before.length + 1 if before and before.ok is ok else 1)
+            status = next_status(instance.status, ok=ok, run=run.length)
+            if contradicts(status, ok=ok):
+                self._runs[key] = run
+                if self._thread is not None:
+                    self._doubtful[key] = (time.monotonic() + min(_CONFIRM_SECONDS, self._interval), instance)
+            else:
+                self._doubtful.pop(key, None)
+        return status
+
+
+def _answer(instance: ServiceInstance, check: Future[HealthCheck] | None, end: float) -> HealthCheck:
+    if check is None:
+        return HealthCheck(instance.instance_id, healthy=True, response_time_ms=0.0)
+    try:
+        return check.result(timeout=max(0.0, end - time.monotonic()))
+    except (TimeoutError, ConfigKitError):
+        check.cancel()
+        return HealthCheck(instance.instance_id, healthy=False, response_time_ms=0.0, error="not checked")
