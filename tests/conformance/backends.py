@@ -1,0 +1,106 @@
+"""
+The backends that the suite runs on, and which ports each of them has.
+
+A backend is here or it is not: there is no way to leave out a case.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from configkit.backends.memory import MemoryCache, open_memory
+from configkit.ports import Backends, Cache
+from tests.waiting import eventually
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """
+    One deployment and two clients of it, as independent of each other as the backend allows.
+
+    Attributes:
+        known_as: Who the deployment says made a change, where it goes by credentials; None: whom the `Origin` names.
+    """
+
+    backend: str
+    one: Backends
+    other: Backends
+    known_as: str | None = None
+
+
+@contextmanager
+def memory(folder: Path) -> Iterator[Deployment]:
+    with _open(open_memory) as backends:
+        yield Deployment("memory", backends, backends)
+
+
+@contextmanager
+def sqlite(folder: Path) -> Iterator[Deployment]:
+    from configkit.backends.sql import open_sqlite
+
+    key = "conformance" * 4
+    path = str(folder / "configkit.db")
+    with _open(lambda: open_sqlite(path, master_key=key)) as one, _open(lambda: open_sqlite(path, master_key=key)) as other:
+        yield Deployment("sqlite", one, other)
+
+
+@contextmanager
+def http(folder: Path) -> Iterator[Deployment]:
+    from configkit.backends.http import open_http
+
+    with serving() as url, _open(lambda: open_http(url)) as one, _open(lambda: open_http(url)) as other:
+        yield Deployment("http", one, other, known_as="loopback")
+
+
+@contextmanager
+def _open(opener: Callable[[], Backends]) -> Iterator[Backends]:
+    backends = opener()
+    try:
+        yield backends
+    finally:
+        backends.close()
+
+
+@contextmanager
+def serving() -> Iterator[str]:
+    """Serve a deployment in memory by the real server on a free port of the loopback, and give its address."""
+    import uvicorn
+
+    from configkit.client import ConfigKit
+    from configkit_server import create_app
+
+    backends = open_memory()
+    with ConfigKit(backends) as kit, closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        app = create_app(kit, auth=None)
+        config = uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=2)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=([listener],), name="conformance-server")
+        thread.start()
+        try:
+            eventually(lambda: server.started)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(10)
+
+
+OPENERS: dict[str, Callable[[Path], AbstractContextManager[Deployment]]] = {"memory": memory, "sqlite": sqlite, "http": http}
+
+CACHES: dict[str, Callable[[], Cache]] = {"memory": MemoryCache}
+
+PORTS: dict[str, tuple[str, ...]] = {
+    "config": ("memory", "sqlite", "http"),
+    "flags": ("memory", "sqlite", "http"),
+    "registry": ("memory", "sqlite", "http"),
+    "bus": ("memory", "sqlite", "http"),
+    "records": ("memory", "sqlite"),
+    "tokens": ("memory", "sqlite"),
+    "idempotency": ("memory", "sqlite"),
+    "journal": ("memory", "sqlite"),
+    "cache": tuple(CACHES),
+}

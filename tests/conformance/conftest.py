@@ -1,0 +1,50 @@
+"""Runs each case of a port on every backend that has the port, and counts them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.conformance.backends import OPENERS, PORTS, Deployment
+
+Opened = Callable[[str], Deployment]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "backend" in metafunc.fixturenames:
+        metafunc.parametrize("backend", PORTS[metafunc.module.PORT], scope="session")
+
+
+@pytest.fixture(scope="session")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
+    """One deployment of each backend for all cases: they keep apart by the names they use."""
+    deployments: dict[str, Deployment] = {}
+    with ExitStack() as stack:
+
+        def open_once(backend: str) -> Deployment:
+            if backend not in deployments:
+                deployments[backend] = stack.enter_context(OPENERS[backend](tmp_path_factory.mktemp(backend)))
+            return deployments[backend]
+
+        yield open_once
+
+
+@pytest.fixture(scope="session")
+def deployment(backend: str, opened: Opened) -> Deployment:
+    return opened(backend)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    cases = Counter(
+        match[1]
+        for outcome in ("passed", "failed", "error")
+        for report in terminalreporter.getreports(outcome)
+        if (match := re.search(r"conformance/test_\w+\.py::\w+\[(\w+)", report.nodeid)) and report.when != "teardown"
+    )
+    if cases:
+        counted = ", ".join(f"{backend} {cases[backend]}" for backend in OPENERS if backend in cases)
+        terminalreporter.write_line(f"conformance: {counted}")
