@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import threading
 import weakref
 from collections.abc import Callable, Mapping
@@ -80,7 +79,7 @@ class ConfigKit:
         self.environments = environments
         self.registry_enabled = registry_enabled
         self.backends = backends
-        self.origin = origin or Origin(self.service_name or "library", f"library {socket.gethostname()} pid {os.getpid()}")
+        self.origin = origin or Origin(self.service_name or "library", f"library {os.uname().nodename} pid {os.getpid()}")
         self._threads = threads
         self._listeners: list[Callable[[Event], None]] = []
         self.calls = Calls(workers=16 if threads else 0, deadline=deadline)

@@ -6,12 +6,10 @@ They check themselves when made, so that a value that exists is a value that is 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
-from urllib.parse import urlsplit
 
 from configkit import names
 from configkit.errors import InvalidDocumentError
@@ -131,6 +129,8 @@ def check_url(url: object, *, pointer: str) -> str:
     Raises:
         InvalidDocumentError: Anything else.
     """
+    from urllib.parse import urlsplit  # noqa: PLC0415  seldom needed
+
     remedy = "an absolute http:// or https:// URL without user information, at most 2048 printable ASCII characters"
     if not isinstance(url, str) or len(url) > 2048 or not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
         raise InvalidDocumentError(remedy, pointer=pointer)
@@ -192,6 +192,8 @@ class ServiceInstance:
 
 def default_instance_id(service_name: str, service_url: str) -> str:
     """Return the id of an instance that names none: stable for one service and URL."""
+    import hashlib  # noqa: PLC0415  seldom needed
+
     return hashlib.sha256(f"{service_name}\n{service_url}".encode()).hexdigest()[:32]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,7 +43,12 @@ def connect(
         UnavailableError: The embedded file cannot be opened.
     """
     settings = read_settings()
-    changes: dict[str, object] = {"url": url, "mode": mode or ("remote" if url else None), "service_name": service_name, "environment": environment}
+    changes: dict[str, object] = {
+        "url": url,
+        "mode": mode or ("remote" if url else None),
+        "service_name": service_name,
+        "environment": environment,
+    }
     changes |= {"deadline": deadline, "token": token}
     explicit = mode is not None or settings.mode is not None
     settings = with_settings(settings, {name: value for name, value in changes.items() if value is not None})
@@ -84,7 +88,7 @@ def open_kit(settings: Settings, *, explicit: bool, origin: Origin | None = None
         environment=settings.environment,
         environments=settings.supported_environments,
         deadline=settings.deadline,
-        origin=origin or Origin(settings.service_name or "library", f"library {socket.gethostname()} pid {os.getpid()}"),
+        origin=origin or Origin(settings.service_name or "library", f"library {os.uname().nodename} pid {os.getpid()}"),
         registry_enabled=settings.service_registry_enabled,
         instance_id=settings.service_instance_id,
     )

@@ -36,3 +36,12 @@ def test_importing_configkit_takes_at_most_40_ms_in_a_fresh_process() -> None:
     # The least and the middle: a busy machine makes single runs slow, never quick.
     assert min(times) <= 40
     assert statistics.median(times) <= 80
+
+
+def test_every_public_name_is_there_and_comes_from_its_own_module() -> None:
+    import configkit
+
+    for name in configkit.__all__:
+        assert getattr(configkit, name) is not None
+        assert name in dir(configkit)
+    assert set(configkit._HOME) == set(configkit.__all__)
