@@ -70,9 +70,11 @@ class FlagSets:
             return known
         with self._lock:
             slot = self._slot(environment)
+            if slot.current is not None:
+                return slot.current
             if slot.error is not None and slot.failures >= FAIL_FAST_AFTER and self._clock() < slot.failed_at + FAIL_FAST_FOR:
                 raise slot.error
-            flight = slot.next_flight(self._clock())
+            flight = slot.flight or slot.next_flight(self._clock())
         return self._join(slot, flight)
 
     def refresh(self, environment: str) -> CompiledSet:
