@@ -102,21 +102,31 @@ def _tls() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-class _Timed(io.RawIOBase):
-    """What http.client needs of a socket, with one deadline for all of it and a bound on what is read."""
+class _Timed:
+    """What http.client needs of a socket, under one deadline for all of it; closing the socket is its owner's."""
 
     def __init__(self, stream: socket.socket, deadline: float) -> None:
-        super().__init__()
         self._stream = stream
         self._deadline = deadline
-        self._most = _MOST_BYTES
 
     def sendall(self, data: Sent) -> None:
         self._stream.settimeout(_left(self._deadline))
         self._stream.sendall(data)
 
     def makefile(self, _mode: str) -> IO[bytes]:
-        return io.BufferedReader(self, buffer_size=4096)
+        return io.BufferedReader(_Reader(self._stream, self._deadline), buffer_size=4096)
+
+    def close(self) -> None: ...
+
+
+class _Reader(io.RawIOBase):
+    """The other side's words, until the deadline, and not many of them."""
+
+    def __init__(self, stream: socket.socket, deadline: float) -> None:
+        super().__init__()
+        self._stream = stream
+        self._deadline = deadline
+        self._most = _MOST_BYTES
 
     def readable(self) -> bool:
         return True
