@@ -1,0 +1,213 @@
+"""
+Who may do what.
+
+With credentials configured, a request needs a bearer token. Without any, only a request that plainly comes from this
+machine is served, decided for each request: the peer's address is loopback, the Host names loopback (another name that
+resolves to it is a DNS rebinding), a browser's Origin is loopback too, and no proxy stands between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from starlette.types import Scope as AsgiScope
+
+from configkit import tokens
+from configkit.errors import BackendError
+from configkit.models import AccessChanged, Event, Resync
+from configkit.ports import SCOPES, Scope, Token, TokenStore
+from configkit_server.executor import Executor
+from configkit_server.problems import CREDENTIALS_REQUIRED, UNAUTHENTICATED, ProblemError, unavailable
+
+logger = logging.getLogger("configkit.auth")
+
+REFRESH_SECONDS = 5.0
+_FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via")
+_CHALLENGE = ((b"www-authenticate", b'Bearer realm="configkit"'),)
+_REMEDY = "create a token on the server with `configkit token create` and send it as Authorization: Bearer"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """
+    What a caller may do.
+
+    Attributes:
+        environments: Limits every scope to these; None: all.
+        services: Limits every scope to these; None: all.
+    """
+
+    name: str
+    scopes: frozenset[Scope]
+    environments: frozenset[str] | None = None
+    services: frozenset[str] | None = None
+
+    def allows(self, scope: Scope) -> bool:
+        """Whether *scope*, or admin, is among its scopes."""
+        return scope in self.scopes or "admin" in self.scopes
+
+    def reaches_environment(self, environment: str) -> bool:
+        """Whether it reaches *environment*."""
+        return self.environments is None or environment in self.environments
+
+    def reaches_service(self, service_name: str) -> bool:
+        """Whether it reaches *service_name*."""
+        return self.services is None or service_name in self.services
+
+
+class Auth(Protocol):
+    """Decides who a caller is. An application that embeds the API may bring its own."""
+
+    async def authenticate(self, scope: AsgiScope, headers: Mapping[bytes, bytes]) -> Grant:
+        """Return what the caller may do. Raises `ProblemError` 401, 403 or 503."""
+
+    async def start(self, executor: Executor) -> None:
+        """Get ready; called on the event loop before the first request."""
+
+    def on_event(self, event: Event) -> None:
+        """Take in what the deployment's bus tells; called on any thread."""
+
+
+LOCAL = Grant("local", frozenset(SCOPES))
+
+
+class TokenAuth:
+    """
+    Bearer tokens; without any, only local requests.
+
+    Args:
+        store: The deployment's tokens, if its database is in reach.
+        extra: The secret of one more token, with every scope (`CONFIGKIT_TOKEN`).
+    """
+
+    def __init__(self, store: TokenStore | None, *, extra: str | None = None) -> None:
+        self._store = store
+        self._extra = Token("CONFIGKIT_TOKEN", tokens.digest(extra), frozenset(SCOPES)) if extra else None
+        self._grants: dict[str, Grant] | None = None if store is not None else self._with_extra([])
+        self._fresh_until = 0.0
+        self._executor: Executor | None = None
+        self._loading = asyncio.Lock()
+
+    async def start(self, executor: Executor) -> None:
+        """Read the tokens, and warn if there are none."""
+        self._executor = executor
+        self._loading = asyncio.Lock()
+        try:
+            grants = await self._known()
+        except ProblemError:
+            logger.warning("the tokens could not be read yet; requests are refused until they are")
+            return
+        if not grants:
+            logger.warning(
+                "no credentials are configured: only requests from this machine are served, with every scope; %s", _REMEDY
+            )
+
+    def on_event(self, event: Event) -> None:
+        """Read the tokens again before the next request, if they may have changed."""
+        if isinstance(event, AccessChanged | Resync):
+            self._fresh_until = 0.0
+
+    async def authenticate(self, scope: AsgiScope, headers: Mapping[bytes, bytes]) -> Grant:
+        """Return the grant of the bearer token, or of a local request where there are no credentials."""
+        grants = self._grants
+        if grants is None or (self._store is not None and time.monotonic() > self._fresh_until):
+            grants = await self._known()
+        given = headers.get(b"authorization")
+        if given is not None:
+            return self._bearer(given, grants)
+        if grants:
+            raise ProblemError(UNAUTHENTICATED, f"send a token; {_REMEDY}", headers=_CHALLENGE)
+        _check_local(scope, headers)
+        return LOCAL
+
+    def _bearer(self, given: bytes, grants: Mapping[str, Grant]) -> Grant:
+        scheme, _, secret = given.partition(b" ")
+        grant = None
+        if scheme.lower() == b"bearer" and len(secret) <= 512:
+            presented = tokens.digest(secret.strip().decode("latin-1"))
+            for digest, candidate in grants.items():
+                if hmac.compare_digest(digest, presented):
+                    grant = candidate
+        if grant is None:
+            raise ProblemError(UNAUTHENTICATED, "the token is not valid, or was revoked", headers=_CHALLENGE)
+        return grant
+
+    async def _known(self) -> dict[str, Grant]:
+        if self._store is None:
+            return self._grants or {}
+        if self._executor is None:
+            raise unavailable("the server is starting")
+        async with self._loading:
+            if self._grants is not None and time.monotonic() <= self._fresh_until:
+                return self._grants
+            # Set before the read: an event that comes meanwhile makes the answer old at once.
+            self._fresh_until = time.monotonic() + REFRESH_SECONDS
+            try:
+                self._grants = self._with_extra(await self._executor.run(self._store.all))
+            except BackendError:
+                if self._grants is None:
+                    self._fresh_until = 0.0
+                    raise unavailable("the tokens cannot be read; try again, and look at /ready") from None
+                logger.warning("the tokens could not be read again; the last known ones stay valid")
+            return self._grants
+
+    def _with_extra(self, stored: list[Token]) -> dict[str, Grant]:
+        known = [*stored, self._extra] if self._extra is not None else stored
+        return {token.digest: Grant(token.name, token.scopes, token.environments, token.services) for token in known}
+
+
+def _check_local(scope: AsgiScope, headers: Mapping[bytes, bytes]) -> None:
+    client = scope.get("client")
+    if client is None or not is_loopback(client[0]):
+        raise _not_local("no credentials are configured, so that only requests from the same machine are served")
+    if not is_loopback_host(headers.get(b"host", b"")):
+        raise _not_local("no credentials are configured, so that the Host must be localhost, 127.0.0.1 or [::1]")
+    for name in _FORWARDED:
+        if name in headers:
+            raise _not_local("no credentials are configured, and the request came through a proxy")
+    origin = headers.get(b"origin")
+    if origin is not None and not is_loopback_origin(origin):
+        raise _not_local("no credentials are configured, and the request came from a web page")
+
+
+def _not_local(why: str) -> ProblemError:
+    return ProblemError(CREDENTIALS_REQUIRED, f"{why}; {_REMEDY}")
+
+
+@lru_cache(maxsize=256)
+def is_loopback(address: str) -> bool:
+    """Whether *address* is an IP address of this machine's loopback."""
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return False
+    mapped = getattr(ip, "ipv4_mapped", None)
+    return ip.is_loopback or (mapped is not None and mapped.is_loopback)
+
+
+@lru_cache(maxsize=256)
+def is_loopback_host(host: bytes) -> bool:
+    """Whether a Host header, with or without port, names loopback."""
+    try:
+        parts = urlsplit(f"//{host.decode('ascii')}")
+        name, _ = parts.hostname or "", parts.port
+    except ValueError:
+        return False
+    if parts.username is not None or parts.path or parts.query or parts.fragment:
+        return False
+    return name == "localhost" or is_loopback(name)
+
+
+def is_loopback_origin(origin: bytes) -> bool:
+    """Whether an Origin header names loopback; ``null`` does not."""
+    scheme, separator, host = origin.partition(b"://")
+    return bool(separator) and scheme in (b"http", b"https") and is_loopback_host(host)

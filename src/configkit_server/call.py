@@ -1,0 +1,124 @@
+"""One request under way: what its handler may ask of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+from urllib.parse import unquote_to_bytes
+
+from pydantic import BaseModel, ValidationError
+from starlette.types import Receive, Scope
+
+from configkit import names
+from configkit.models import ConfigPath, Origin
+from configkit.ports import Scope as TokenScope
+from configkit_server import etags
+from configkit_server.auth import Grant
+from configkit_server.bodies import parse_object
+from configkit_server.operations import Operation
+from configkit_server.problems import FORBIDDEN, ProblemError, from_validation, invalid
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Call:
+    """
+    One request under way.
+
+    Attributes:
+        grant: What the caller may do; set once the caller is known.
+        query: The values of the operation's parameters.
+        body: The raw body, where the operation has one.
+        preconditioned: The caller named the version to be changed.
+    """
+
+    __slots__ = (
+        "body", "environments", "grant", "headers", "operation", "preconditioned", "query", "receive", "request_id", "scope",
+        "segments",
+    )  # fmt: skip
+
+    grant: Grant
+    query: Mapping[str, Any]
+    operation: Operation
+    segments: list[bytes]
+
+    def __init__(
+        self, scope: Scope, receive: Receive, headers: Mapping[bytes, bytes], request_id: str, environments: frozenset[str]
+    ) -> None:
+        self.scope = scope
+        self.receive = receive
+        self.headers = headers
+        self.request_id = request_id
+        self.environments = environments
+        self.body = b""
+        self.preconditioned = False
+
+    @property
+    def peer(self) -> str:
+        """The address of who is connected."""
+        client = self.scope.get("client")
+        return client[0] if client else "local socket"
+
+    @property
+    def origin(self) -> Origin:
+        """Who asks, for the journal."""
+        return Origin(self.grant.name, f"rest {self.peer}")
+
+    @property
+    def wants_fresh(self) -> bool:
+        """Whether the caller asked for the store's own answer."""
+        control = self.headers.get(b"cache-control")
+        return control is not None and b"no-cache" in control.lower()
+
+    def model(self, model: type[M], document: Mapping[str, Any] | None = None) -> M:
+        """Return the body, or the *document* parsed from it, as *model*. Raises `ProblemError` 400 or 422."""
+        try:
+            return model.model_validate(parse_object(self.body) if document is None else document)
+        except ValidationError as error:
+            raise from_validation(error) from None
+
+    def segment(self, index: int, pointer: str, check: Callable[..., str]) -> str:
+        """Return the path's segment at *index* (the first is 1), decoded once and checked. Raises `ProblemError` 422."""
+        raw = self.segments[index]
+        try:
+            text = unquote_to_bytes(raw).decode() if b"%" in raw else raw.decode()
+        except UnicodeDecodeError:
+            raise invalid("not UTF-8", pointer) from None
+        return check(text, pointer=pointer)
+
+    def environment(self, environment: str) -> str:
+        """Return *environment* if it exists and the caller may use it."""
+        if environment not in self.environments:
+            names.check_environment(environment, allowed=self.environments)
+        if not self.grant.reaches_environment(environment):
+            raise ProblemError(FORBIDDEN, "this token is limited to other environments")
+        return environment
+
+    def service(self, service_name: str) -> str:
+        """Return *service_name* if the caller may use it."""
+        if not self.grant.reaches_service(service_name):
+            raise ProblemError(FORBIDDEN, "this token is limited to other services")
+        return service_name
+
+    def path(self, environment: str, service_name: str, key: str) -> ConfigPath:
+        """Return the path of a configuration value if the caller may reach it."""
+        return ConfigPath(self.environment(environment), self.service(service_name), key)
+
+    def require(self, scope: TokenScope, what: str) -> None:
+        """Refuse unless the caller has *scope*."""
+        if not self.grant.allows(scope):
+            raise ProblemError(FORBIDDEN, f"{what} needs the scope {scope}", extra={"required_scope": scope})
+
+    def is_unchanged(self, tag: str) -> bool:
+        """Whether the caller has what *tag* names already."""
+        return b"if-none-match" in self.headers and etags.matches(self._list(b"if-none-match") or "", tag)
+
+    def expected(self, layer: str) -> frozenset[int] | None:
+        """Return the versions of *layer* that If-Match accepts; None: any."""
+        if b"if-match" not in self.headers:
+            return None
+        self.preconditioned = True
+        return etags.expected_versions(self._list(b"if-match") or "", layer)
+
+    def _list(self, name: bytes) -> str | None:
+        return etags.values(self.scope["headers"], name)

@@ -1,0 +1,53 @@
+"""Blocking calls of the core from the event loop: a bounded pool, a deadline for each, and no waiting behind a full one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from configkit.calls import Calls
+from configkit.errors import UnavailableError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+SLACK = 0.05
+"""The core's own deadline comes first, so that its error is the one that is told."""
+
+
+class Executor:
+    """
+    Runs blocking calls on threads of its own.
+
+    Args:
+        deadline: Seconds until a call is given up.
+    """
+
+    def __init__(self, *, workers: int = 32, waiting: int = 256, deadline: float = 5.0) -> None:
+        self._calls = Calls(workers=workers, waiting=waiting, deadline=deadline)
+        self._deadline = deadline + SLACK
+
+    async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """
+        Return what *call* returns, or raise what it raises.
+
+        Raises:
+            UnavailableError: No answer within the deadline, or too many calls are waiting.
+        """
+        return await self.run_within(self._deadline, call, *args, **kwargs)
+
+    async def run_within(self, deadline: float, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do as `run` does, with a deadline of its own in seconds."""
+        future = asyncio.wrap_future(self._calls.submit(call, *args, **kwargs))
+        try:
+            async with asyncio.timeout(deadline):
+                return await future
+        except TimeoutError:
+            if future.done() and not future.cancelled():
+                raise
+            raise UnavailableError(f"no answer within {deadline:g} s", backend="server", operation="call") from None
+
+    def close(self) -> None:
+        """Accept nothing new; what runs is left to its own deadline."""
+        self._calls.close(within=1.0)

@@ -1,0 +1,48 @@
+"""What is measured, for Prometheus. Labels are route templates and words of ours, never anything a caller sent."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST.encode()
+_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"})
+
+
+class Metrics:
+    """The metrics of one application, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "configkit_http_requests", "Requests answered.", ["method", "route", "status"], registry=self._registry
+        )
+        self._duration = Histogram(
+            "configkit_http_request_duration_seconds",
+            "From a request's headers to the end of its answer.",
+            ["method", "route"],
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self.streams = Gauge("configkit_event_streams", "Event streams that are open.", registry=self._registry)
+        self.events = Counter("configkit_events", "Events of the deployment, by kind.", ["kind"], registry=self._registry)
+        self.resyncs = Counter(
+            "configkit_event_stream_resyncs", "Times a reader was told to read everything again.", registry=self._registry
+        )
+        self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one request."""
+        found = self._known.get((method, route, status))
+        if found is None:
+            label = method if method in _METHODS else "other"
+            found = (self._requests.labels(label, route, str(status)), self._duration.labels(label, route))
+            if label == method:
+                self._known[(method, route, status)] = found
+        found[0].inc()
+        found[1].observe(seconds)
+
+    def text(self) -> bytes:
+        """Return everything in Prometheus' text format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,87 @@
+"""How the server is: for orchestrators, for people and for Prometheus."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from configkit_server import metrics
+from configkit_server.answers import NO_STORE, Answer, answer_json
+from configkit_server.call import Call
+from configkit_server.problems import NOT_READY, RETRY_AFTER, ProblemError
+from configkit_server.service import Service, elapsed_ms
+
+logger = logging.getLogger("configkit.server")
+
+READY_SECONDS = 1.0
+HEALTH_SECONDS = 2.0
+
+
+async def live(service: Service, call: Call) -> Answer:  # noqa: ARG001  every handler is called alike
+    """Answer that the process serves; nothing else is asked."""
+    return answer_json(200, {"status": "alive"})
+
+
+async def ready(service: Service, call: Call) -> Answer:  # noqa: ARG001  every handler is called alike
+    """Answer whether the server has what it needs, naming what is missing."""
+    missing = list(service.kit.status().missing)
+    if service.draining:
+        missing.append("shutting down")
+    found = await _ping_all(service, READY_SECONDS)
+    missing += [name for name, component in found.items() if component["status"] != "healthy"]
+    if missing:
+        extra = {"missing": missing}
+        raise ProblemError(NOT_READY, f"waiting for: {', '.join(missing)}", headers=[RETRY_AFTER], extra=extra)
+    return answer_json(200, {"status": "ready"})
+
+
+async def health(service: Service, call: Call) -> Answer:  # noqa: ARG001  every handler is called alike
+    """Answer how each part is, under a hard deadline; 503 where a backend is away."""
+    backends = await _ping_all(service, HEALTH_SECONDS)
+    parts = _own_parts(service)
+    statuses = {component["status"] for component in (*backends.values(), *parts.values())}
+    worst = next(status for status in ("unhealthy", "degraded", "healthy") if status in statuses)
+    return answer_json(503 if worst == "unhealthy" else 200, {"status": worst, "components": {**backends, **parts}})
+
+
+async def show_metrics(service: Service, call: Call) -> Answer:  # noqa: ARG001  every handler is called alike
+    """Answer the metrics in Prometheus' text format."""
+    return Answer(200, service.metrics.text(), [NO_STORE], content_type=metrics.CONTENT_TYPE)
+
+
+async def _ping_all(service: Service, seconds: float) -> dict[str, dict[str, Any]]:
+    pings = service.kit.backends.ping
+    found = await asyncio.gather(*(_ping(service, ping, seconds) for ping in pings.values()))
+    return dict(zip(pings, found, strict=True))
+
+
+async def _ping(service: Service, ping: Callable[[], None], seconds: float) -> dict[str, Any]:
+    began = time.perf_counter()
+    try:
+        await service.executor.run_within(seconds, ping)
+    except Exception as error:  # noqa: BLE001  whatever a backend's check raises means that it is not well
+        logger.warning("health: %s", type(error).__name__)
+        return _component("unhealthy", f"no answer ({type(error).__name__}); the server's log says more", elapsed_ms(began))
+    return _component("healthy", "answers", elapsed_ms(began))
+
+
+def _own_parts(service: Service) -> dict[str, dict[str, Any]]:
+    status = service.kit.status()
+    parts = {
+        "events": _component("degraded", "not subscribed to changes")
+        if "events" in status.missing
+        else _component("healthy", "subscribed"),
+        "registry": _component("healthy", "enabled" if service.kit.registry_enabled else "switched off"),
+    }
+    for name in status.stale:
+        parts[f"{name}-cache"] = _component("degraded", "serving the last known values")
+    if service.draining:
+        parts["server"] = _component("degraded", "shutting down")
+    return parts
+
+
+def _component(status: str, detail: str, latency_ms: float | None = None) -> dict[str, Any]:
+    return {"status": status, "latency_ms": latency_ms, "detail": detail}

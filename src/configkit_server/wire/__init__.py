@@ -1,0 +1,1 @@
+"""What goes over the wire: the models that validate requests and document answers."""

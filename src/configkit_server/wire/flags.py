@@ -1,0 +1,154 @@
+"""Feature flags on the wire."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import Field, WithJsonSchema
+
+from configkit import names
+from configkit.flags.model import MAX_TARGET_USERS, MAX_USER_ID, Evaluation, Flag, check_percentage
+from configkit_server.wire.text import Body, Document, Environment, Key, Version, checked
+
+
+def _description(value: str) -> str:
+    return names.check_text(value, limit=4096, pointer="/description")
+
+
+def check_user(value: str) -> str:
+    """Return *value* if it may be a user's id."""
+    return names.check_text(value, limit=MAX_USER_ID, pointer="/user_id")
+
+
+def _target(value: str) -> str:
+    return names.check_text(value, limit=MAX_USER_ID, pointer="", empty=False)
+
+
+_TEXT = {"type": "string", "pattern": "^[^\\u0000]*$"}
+Description = Annotated[str, checked(_description), WithJsonSchema({**_TEXT, "maxLength": 4096})]
+Percentage = Annotated[
+    float,
+    checked(check_percentage),
+    WithJsonSchema(
+        {"type": "number", "minimum": 0, "maximum": 100, "multipleOf": 0.001, "description": "0 to 100 in steps of 0.001."}
+    ),
+]
+UserId = Annotated[str, checked(check_user), WithJsonSchema({**_TEXT, "maxLength": MAX_USER_ID})]
+TargetUser = Annotated[str, checked(_target), WithJsonSchema({**_TEXT, "minLength": 1, "maxLength": MAX_USER_ID})]
+TargetUsers = Annotated[list[TargetUser], Field(max_length=MAX_TARGET_USERS)]
+
+
+class FlagCreate(Body):
+    """A new flag."""
+
+    name: Key
+    environment: Environment
+    description: Description = ""
+    is_enabled: bool = False
+    rollout_percentage: Percentage = 0.0
+    target_users: TargetUsers = Field(default_factory=list)
+
+
+class FlagUpdate(Body):
+    """Changes of a flag: an absent field stays, null resets it, a list replaces."""
+
+    description: Description | None = None
+    is_enabled: bool | None = None
+    rollout_percentage: Percentage | None = None
+    target_users: TargetUsers | None = None
+    expected_version: Version | None = None
+
+
+class Evaluate(Body):
+    """Which flag, for whom."""
+
+    flag_name: Key
+    environment: Environment
+    user_id: UserId | None = None
+    context: dict[str, Any] | None = None
+
+
+class EvaluateBatch(Body):
+    """Which flags, for whom; without `flag_names` all of the environment."""
+
+    environment: Environment
+    flag_names: list[Key] | None = Field(None, max_length=500)
+    user_id: UserId | None = None
+    context: dict[str, Any] | None = None
+
+
+class FeatureFlag(Document):
+    """A feature flag."""
+
+    name: str
+    description: str
+    environment: str
+    is_enabled: bool
+    rollout_percentage: float
+    target_users: list[str]
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class FlagPage(Document):
+    """A page of flags."""
+
+    items: list[FeatureFlag]
+    total: int
+    limit: int
+    offset: int
+    version: int | None = Field(
+        None, description="The counter of the one environment asked for, which every page of one set shares."
+    )
+
+
+class FlagEvaluation(Document):
+    """A decision, in OpenFeature's words; `error_code` is there with reason ERROR only."""
+
+    flag_name: str
+    environment: str
+    enabled: bool
+    value: Any
+    variant: str | None
+    reason: str
+    version: int | None
+    error_code: str | None = None
+
+
+class FlagEvaluations(Document):
+    """Decisions by flag."""
+
+    items: dict[str, FlagEvaluation]
+
+
+def flag_document(flag: Flag) -> dict[str, Any]:
+    """Return what goes over the wire for *flag*."""
+    return {
+        "name": flag.name,
+        "description": flag.description,
+        "environment": flag.environment,
+        "is_enabled": flag.is_enabled,
+        "rollout_percentage": flag.rollout_percentage,
+        "target_users": flag.target_users,
+        "version": flag.version,
+        "created_at": flag.created_at,
+        "updated_at": flag.updated_at,
+    }
+
+
+def evaluation_document(evaluation: Evaluation) -> dict[str, Any]:
+    """Return what goes over the wire for *evaluation*."""
+    shown = {
+        "flag_name": evaluation.flag_name,
+        "environment": evaluation.environment,
+        "enabled": evaluation.enabled,
+        "value": evaluation.value,
+        "variant": evaluation.variant,
+        "reason": evaluation.reason,
+        "version": evaluation.version,
+    }
+    if evaluation.error_code is not None:
+        shown["error_code"] = evaluation.error_code
+    return shown

@@ -1,0 +1,89 @@
+"""The types of single fields: each checked by the core's own rule, each with a schema that says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from configkit import names, values
+from configkit.errors import InvalidDocumentError
+from configkit.models import check_url
+
+MAX_VERSION = 2_147_483_647
+MAX_COMMENT = 1024
+
+Schema = dict[str, Any]
+
+ENVIRONMENT: Schema = {"type": "string", "x-environment": True}
+"""The OpenAPI document puts the deployment's environments in its place."""
+SERVICE: Schema = {"type": "string", "pattern": "^([a-z0-9]([a-z0-9._-]{0,98}[a-z0-9])?|_shared)$"}
+FOREIGN_SERVICE: Schema = {"type": "string", "pattern": "^([A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?|_shared)$"}
+KEY: Schema = {"type": "string", "maxLength": 255, "pattern": "^[A-Za-z0-9]((\\.?[A-Za-z0-9_-])*\\.?[A-Za-z0-9_])?$"}
+INSTANCE: Schema = {"type": "string", "maxLength": 255, "pattern": "^[A-Za-z0-9]((\\.?[A-Za-z0-9_:-])*\\.?[A-Za-z0-9_])?$"}
+ZONE: Schema = {"type": "string", "pattern": "^[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$"}
+URL: Schema = {
+    "type": "string",
+    "maxLength": 2048,
+    "pattern": "^https?://[A-Za-z][A-Za-z0-9-]{0,30}\\.[a-z]{2,8}(:[1-9][0-9]{0,3})?(/[A-Za-z0-9._~-]*)*$",
+}
+
+
+def checked(check: Callable[..., Any]) -> AfterValidator:
+    """Return a validator that applies a rule of the core and keeps its words."""
+
+    def validate(value: Any) -> Any:
+        try:
+            return check(value)
+        except InvalidDocumentError as error:
+            raise PydanticCustomError("invalid", "{detail}", {"detail": error.detail}) from None
+
+    return AfterValidator(validate)
+
+
+def _value(value: Any) -> Any:
+    values.encode(value)
+    return value
+
+
+def _comment(value: str) -> str:
+    return names.check_text(value, limit=MAX_COMMENT, pointer="/comment")
+
+
+def _url(value: str) -> str:
+    return check_url(value, pointer="")
+
+
+Environment = Annotated[str, checked(names.check_environment), WithJsonSchema(ENVIRONMENT)]
+ServiceName = Annotated[str, checked(names.check_service_name), WithJsonSchema(SERVICE)]
+Key = Annotated[str, checked(names.check_key), WithJsonSchema(KEY)]
+InstanceId = Annotated[str, checked(names.check_instance_id), WithJsonSchema(INSTANCE)]
+Zone = Annotated[str, checked(names.check_zone), WithJsonSchema(ZONE)]
+Url = Annotated[str, checked(_url), WithJsonSchema(URL)]
+Comment = Annotated[str, checked(_comment), WithJsonSchema({"type": "string", "maxLength": MAX_COMMENT})]
+Version = Annotated[int, Field(ge=1, le=MAX_VERSION)]
+Value = Annotated[
+    Any,
+    checked(_value),
+    WithJsonSchema(
+        {
+            "description": "Any JSON value but null, at most 512 KiB and 64 levels deep; not the mask of a secret.",
+            "type": ["string", "number", "boolean", "array", "object"],
+            "not": {"const": values.MASK},
+        }
+    ),
+]
+
+
+class Body(BaseModel):
+    """A request body: every field declared, nothing converted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Document(BaseModel):
+    """A document in an answer."""
+
+    model_config = ConfigDict(extra="forbid")
