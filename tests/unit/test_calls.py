@@ -1,5 +1,6 @@
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -9,7 +10,7 @@ from tests.waiting import eventually
 
 
 @pytest.fixture
-def release():
+def release() -> Iterator[threading.Event]:
     event = threading.Event()
     yield event
     event.set()

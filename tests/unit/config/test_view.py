@@ -37,7 +37,8 @@ def test_a_value_comes_back_and_a_missing_one_is_an_error_or_the_default(kit: Co
 
 
 def test_falsy_values_are_values(kit: ConfigKit) -> None:
-    for value in (False, 0, "", [], {}):
+    values: tuple[object, ...] = (False, 0, "", [], {})
+    for value in values:
         kit.config.set("k", value)
         assert kit.config.get("k", "default") == value
 
