@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from configkit import values
 from configkit.backends.http import wire
-from configkit.backends.http.answers import Answer
+from configkit.backends.http.answers import Answer, unavailable
 from configkit.backends.http.pages import only, page
 from configkit.backends.http.transport import FRESH, Call, Query, Transport
 from configkit.errors import AccessDeniedError, ConfigKitError, ConflictError
@@ -35,7 +35,12 @@ class HttpConfigStore:
 
     def read(self, path: ConfigPath, version: int | None = None) -> ConfigVersion:
         """Return *version*, or the latest, as the server's store has it. Raises `NotFoundError`."""
-        return self._document("read", self._get(path, version).expect(200))
+        return self._document(
+            "read",
+            self._transport.call(
+                Call("read", "GET", _item(path), query={**_where(path), "version": version}, headers=FRESH, reads=True)
+            ).expect(200),
+        )
 
     def read_service(self, environment: str, service_name: str) -> dict[str, ConfigVersion]:
         """Return every live key of a service."""
@@ -102,16 +107,33 @@ class HttpConfigStore:
         """Soft-delete the latest version and return its number. Raises `NotFoundError` or `ConflictError`."""
         ends = time.monotonic() + self._transport.deadline
         while True:
-            found = self._get(path, None, ends=ends).expect(200)
-            version = self._document("delete", found).version
+            # The tag first: if it still holds at the end, the version read in between is the one that is deleted.
+            guard = {"If-Match": self._tag(path, ends)}
+            version = self._version(path, ends)
+            if version is None:
+                continue
             if expected_version not in (None, version):
                 raise ConflictError(f"{path} is at version {version}", expected=expected_version, actual=version)
-            # The precondition makes the version that was read the one that is deleted.
-            guard = {"If-Match": found.headers.get("etag", "*")}
             answer = self._transport.call(Call("delete", "DELETE", _item(path), query=_where(path), headers=guard), ends=ends)
             if answer.status != 412 or expected_version is not None:
                 answer.expect(204, expected_version=expected_version)
                 return version
+
+    def _tag(self, path: ConfigPath, ends: float) -> str:
+        """Return the entity tag of what is there; `If-None-Match: *` keeps the value, which may be a secret, where it is."""
+        headers = {**FRESH, "If-None-Match": "*"}
+        call = Call("delete", "GET", _item(path), query=_where(path), headers=headers, reads=True)
+        tag = self._transport.call(call, ends=ends).expect(304, 200).headers.get("etag")
+        if tag is None:
+            raise unavailable("delete", "the answer has no entity tag; is this a configkit server?")
+        return tag
+
+    def _version(self, path: ConfigPath, ends: float) -> int | None:
+        query = {**_where(path), "keys": [path.key], "limit": 1}
+        answer = self._transport.call(Call("delete", "GET", ROOT, query=query, headers=FRESH, reads=True), ends=ends).expect(200)
+        with wire.documented("delete"):
+            items = answer.document()["items"]
+            return wire.config_version(items[0]).version if items else None
 
     def history(self, path: ConfigPath, *, limit: int, offset: int = 0) -> Page[ConfigVersion]:
         """Return the versions, newest first. Raises `NotFoundError` if there never was one."""
@@ -136,10 +158,6 @@ class HttpConfigStore:
             return self.read(path, written.version)
         except ConfigKitError:
             return written  # it is done, whatever became of looking at it
-
-    def _get(self, path: ConfigPath, version: int | None, *, ends: float | None = None) -> Answer:
-        query = {**_where(path), "version": version}
-        return self._transport.call(Call("read", "GET", _item(path), query=query, headers=FRESH, reads=True), ends=ends)
 
     def _document(self, operation: str, answer: Answer) -> ConfigVersion:
         with wire.documented(operation):

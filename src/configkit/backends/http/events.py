@@ -56,11 +56,11 @@ class HttpEventBus:
         with self._lock:
             if self._closed:
                 raise ClosedError
+            unsubscribe = self._fanout.subscribe(deliver)
+            self._active.add(unsubscribe)
             if self._stream is None:
                 self._stream = _Stream(self._connect(), self._fanout.publish, poll=self._poll, silence=self._silence)
             stream = self._stream
-            unsubscribe = self._fanout.subscribe(deliver)
-            self._active.add(unsubscribe)
         try:
             stream.wait(CONNECT_WITHIN)
         except BaseException:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from configkit.backends.http import wire
 from configkit.backends.http.pages import LIMIT, page
-from configkit.backends.http.transport import Call, Transport
+from configkit.backends.http.transport import FRESH, Call, Transport
 from configkit.models import Origin, ServiceInstance, ServiceSummary
 from configkit.names import check_instance_id, check_service_name
 
@@ -48,13 +48,13 @@ class HttpRegistry:
     def instances(self, service_name: str) -> list[ServiceInstance]:
         """Return every listed instance by id; empty for an unknown service."""
         path = f"{ROOT}/services/{check_service_name(service_name, foreign=True)}"
-        answer = self._transport.call(Call("instances", "GET", path, reads=True)).expect(200)
+        answer = self._transport.call(Call("instances", "GET", path, headers=FRESH, reads=True)).expect(200)
         with wire.documented("instances"):
             return [wire.instance(item) for item in answer.document()["items"]]
 
     def services(self) -> list[ServiceSummary]:
         """Return the services that have instances, by name."""
-        call = Call("services", "GET", f"{ROOT}/services", reads=True)
+        call = Call("services", "GET", f"{ROOT}/services", headers=FRESH, reads=True)
         found: list[ServiceSummary] = []
         while True:
             part = page(self._transport, call, wire.summary, limit=LIMIT, offset=len(found))

@@ -123,7 +123,9 @@ def test_invalid_input_names_the_first_rule_and_its_field(serve: Serve, connect:
 
 
 @pytest.mark.parametrize(
-    "errors", [None, [], ["text"], [{}], {"detail": 1}, [{"detail": None, "pointer": None}]], ids=["null", "none", "text", "empty", "object", "nulls"]
+    "errors",
+    [None, [], ["text"], [{}], {"detail": 1}, [{"detail": None, "pointer": None}]],
+    ids=["null", "none", "text", "empty", "object", "nulls"],
 )
 def test_a_strange_list_of_errors_is_still_invalid_input(serve: Serve, connect: Connect, errors: object) -> None:
     server = serve(lambda _, reply: reply.problem(422, "invalid", errors=errors))
@@ -194,7 +196,8 @@ def test_an_endless_body_is_cut(serve: Serve, connect: Connect, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    "url", ["", "localhost:8082", "ftp://host", "http://user:pw@host", "http://host?x=1", "http://", "http://host:0", "http://ho st"]
+    "url",
+    ["", "localhost:8082", "ftp://host", "http://user:pw@host", "http://host?x=1", "http://", "http://host:0", "http://ho st"],
 )
 def test_a_malformed_address_is_refused_and_names_the_field(connect: Connect, url: str) -> None:
     with pytest.raises(InvalidDocumentError) as caught:

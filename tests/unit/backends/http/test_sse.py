@@ -40,7 +40,12 @@ def test_a_stream_is_read_as_the_standard_says(stream: bytes, events: list[tuple
 
 
 @given(
-    st.lists(st.sampled_from([b"data", b"id", b"event", b":", b": ", b"\n", b"\r", b"\r\n", b"\n\n", "ä🚀".encode(), b"\xff", b"x", b"\0"]), max_size=40),
+    st.lists(
+        st.sampled_from(
+            [b"data", b"id", b"event", b":", b": ", b"\n", b"\r", b"\r\n", b"\n\n", "ä🚀".encode(), b"\xff", b"x", b"\0"]
+        ),
+        max_size=40,
+    ),
     st.lists(st.integers(0, 120), max_size=12),
 )
 def test_the_chunks_of_a_stream_do_not_matter(pieces: list[bytes], cuts: list[int]) -> None:
