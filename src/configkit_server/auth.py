@@ -77,7 +77,7 @@ class Auth(Protocol):
         """Take in what the deployment's bus tells; called on any thread."""
 
 
-LOCAL = Grant("local", frozenset(SCOPES))
+LOCAL = Grant("loopback", frozenset(SCOPES))
 
 
 class TokenAuth:

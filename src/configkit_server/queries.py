@@ -148,14 +148,9 @@ def _text(check: Callable[..., str]) -> Reader:
 STRATEGIES = ("round_robin", "random", "weighted", "least_loaded")
 
 
-def environment(*, required: bool = True) -> Parameter:
-    """Return the parameter that names an environment; whether it exists is the handler's to check."""
-    return Parameter("environment", _text(names.check_environment), ENVIRONMENT, "The environment.", required=required)
-
-
-def service_name(*, required: bool = True) -> Parameter:
-    """Return the parameter that names a service."""
-    return Parameter("service_name", _text(names.check_service_name), SERVICE, "The service, or `_shared`.", required=required)
+ONE_ENVIRONMENT = Parameter("environment", _text(names.check_environment), ENVIRONMENT, "The environment.", required=True)
+"""Whether it exists is the handler's to check."""
+ONE_SERVICE = Parameter("service_name", _text(names.check_service_name), SERVICE, "The service, or `_shared`.", required=True)
 
 
 def flag(name: str, description: str, *, default: bool | None = False) -> Parameter:
@@ -164,6 +159,10 @@ def flag(name: str, description: str, *, default: bool | None = False) -> Parame
     return Parameter(name, _boolean, schema, description, default=default)
 
 
+ENVIRONMENTS = Parameter(
+    "environment", _text(names.check_environment), ENVIRONMENT, "Only this environment; may be repeated.", repeated=True
+)
+SERVICES = Parameter("service_name", _text(names.check_service_name), SERVICE, "Only this service; may be repeated.", repeated=True)
 KEYS = Parameter("keys", _text(names.check_key), KEY, "Only these keys; `keys[]` is the same.", repeated=True)
 VERSION = Parameter(
     "version",

@@ -11,8 +11,8 @@ from configkit_server.wire import health as health_wire
 from configkit_server.wire.text import KEY
 
 _CONFIG, _FLAGS = "/api/v1/config", "/api/v1/feature-flags"
-_PLACE = (queries.environment(), queries.service_name())
-_ENVIRONMENT = (queries.environment(),)
+_PLACE = (queries.ONE_ENVIRONMENT, queries.ONE_SERVICE)
+_ENVIRONMENT = (queries.ONE_ENVIRONMENT,)
 _KEY = {"key": KEY}
 _NAME = {"name": KEY}
 
@@ -26,7 +26,7 @@ CONFIG = (
         "GET", _CONFIG, "listConfig", "List values; secrets are masked unless revealed to whom may read them.",
         config.list_config, {200: config_wire.ConfigPage}, scope="config:read",
         parameters=(
-            queries.environment(required=False), queries.service_name(required=False), queries.KEYS,
+            queries.ENVIRONMENTS, queries.SERVICES, queries.KEYS,
             queries.flag("reveal", "Show secrets, where the token has secrets:read."), *queries.PAGING,
         ),
     ),
@@ -85,7 +85,7 @@ FLAGS = (
         '`"flags:{environment}:{version}"`, where the version grows by one with each change of a flag of it.',
         flags.list_flags, {200: flag_wire.FlagPage}, scope="flags:read", etag=True,
         parameters=(
-            queries.environment(required=False), queries.flag("enabled", "Only those that are on, or off.", default=None),
+            queries.ENVIRONMENTS, queries.flag("enabled", "Only those that are on, or off.", default=None),
             *queries.PAGING,
         ),
     ),

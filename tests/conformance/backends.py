@@ -6,16 +6,13 @@ A backend is here or it is not: there is no way to leave out a case.
 
 from __future__ import annotations
 
-import socket
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from configkit.backends.memory import MemoryCache, open_memory
 from configkit.ports import Backends, Cache
-from tests.waiting import eventually
 
 
 @dataclass(frozen=True)
@@ -69,24 +66,12 @@ def _open(opener: Callable[[], Backends]) -> Iterator[Backends]:
 @contextmanager
 def serving() -> Iterator[str]:
     """Serve a deployment in memory by the real server on a free port of the loopback, and give its address."""
-    import uvicorn
-
     from configkit.client import ConfigKit
-    from configkit_server import create_app
+    from configkit_server import TokenAuth, create_app
+    from configkit_server.serving import serving as served
 
-    backends = open_memory()
-    with ConfigKit(backends) as kit, closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        app = create_app(kit, auth=None)
-        config = uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=2)
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, args=([listener],), name="conformance-server")
-        thread.start()
-        try:
-            eventually(lambda: server.started)
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(10)
+    with ConfigKit(open_memory()) as kit, served(create_app(kit, auth=TokenAuth(kit.backends.tokens))) as url:
+        yield url
 
 
 OPENERS: dict[str, Callable[[Path], AbstractContextManager[Deployment]]] = {"memory": memory, "sqlite": sqlite, "http": http}

@@ -62,10 +62,10 @@ async def _show(service: Service, call: Call, document: ConfigVersion, *, source
 async def list_config(service: Service, call: Call) -> Answer:
     """Answer a page of what the caller may see."""
     query, grant = call.query, call.grant
-    environment, service_name, keys = query["environment"], query["service_name"], query["keys"]
+    environments, services, keys = query["environment"], query["service_name"], query["keys"]
     selector = ConfigSelector(
-        environments=grant.environments if environment is None else frozenset({call.environment(environment)}),
-        services=grant.services if service_name is None else frozenset({call.service(service_name)}),
+        environments=grant.environments if environments is None else frozenset(map(call.environment, environments)),
+        services=grant.services if services is None else frozenset(map(call.service, services)),
         keys=None if keys is None else frozenset(keys),
     )
     listed = await service.executor.run(service.kit.documents.list, selector, limit=query["limit"], offset=query["offset"])

@@ -32,9 +32,17 @@ async def flag_set(service: Service, call: Call, environment: str) -> CompiledSe
     """Return the flags of *environment*: from memory where they are known and the caller accepts that."""
     sets = service.kit.flag_sets
     if call.wants_fresh:
-        return await service.executor.run(sets.refresh, environment)
+        return await service.executor.run(_read_again, service, environment)
     known = sets.peek(environment)
     return known if known is not None else await service.executor.run(sets.ensure, environment)
+
+
+def _read_again(service: Service, environment: str) -> CompiledSet:
+    """Return the set as the store has it, which is asked for the whole of it only if it has changed."""
+    known = service.kit.flag_sets.peek(environment)
+    if known is not None and service.kit.backends.flags.load(environment, known.version) is None:
+        return known
+    return service.kit.flag_sets.refresh(environment)
 
 
 async def evaluate(service: Service, call: Call) -> Answer:
@@ -77,17 +85,17 @@ async def evaluate_batch(service: Service, call: Call) -> Answer:
 async def list_flags(service: Service, call: Call) -> Answer:
     """Answer a page of flags; of one environment with the tag of the whole set."""
     query = call.query
-    environment, limit, offset = query["environment"], query["limit"], query["offset"]
-    if environment is None:
+    environments, limit, offset = query["environment"], query["limit"], query["offset"]
+    if environments is None or len(environments) > 1:
         found = await service.executor.run(
             service.kit.backends.flags.list,
-            environments=call.grant.environments,
+            environments=call.grant.environments if environments is None else frozenset(map(call.environment, environments)),
             enabled=query["enabled"],
             limit=limit,
             offset=offset,
         )
         return answer_json(200, page([flag_document(flag) for flag in found], total=found.total, limit=limit, offset=offset))
-    flags = await flag_set(service, call, call.environment(environment))
+    flags = await flag_set(service, call, call.environment(environments[0]))
     headers = _set_headers(flags)
     if call.is_unchanged(headers[1][1].decode()):
         return Answer(304, headers=headers)

@@ -93,12 +93,13 @@ class FeatureFlag(Document):
 
 
 class FlagPage(Document):
-    """A page of flags."""
+    """A page of flags; of one environment with the version of its whole set."""
 
     items: list[FeatureFlag]
     total: int
     limit: int
     offset: int
+    version: int | None = None
     version: int | None = Field(
         None, description="The counter of the one environment asked for, which every page of one set shares."
     )

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from configkit import values
 from configkit.backends.http import wire
 from configkit.backends.http.answers import Answer, unavailable
-from configkit.backends.http.pages import only, page
+from configkit.backends.http.pages import listed, page
 from configkit.backends.http.transport import FRESH, Call, Query, Transport
 from configkit.errors import AccessDeniedError, ConfigKitError, ConflictError
 from configkit.models import ConfigPath, ConfigSelector, ConfigVersion, Origin, Page
@@ -54,18 +54,13 @@ class HttpConfigStore:
         return _revealed(ask)
 
     def list(self, selector: ConfigSelector, *, limit: int, offset: int = 0) -> Page[ConfigVersion]:
-        """
-        Return live keys by (environment, service_name, key).
-
-        Raises:
-            InvalidDocumentError: *selector* names several environments or services: a server lists one, or all.
-        """
+        """Return live keys by (environment, service_name, key)."""
         if any(chosen is not None and not chosen for chosen in (selector.environments, selector.services, selector.keys)):
             return Page((), 0, limit, offset)
         query = {
-            "environment": only(selector.environments, "environment"),
-            "service_name": only(selector.services, "service_name"),
-            "keys": None if selector.keys is None else sorted(selector.keys),
+            "environment": listed(selector.environments),
+            "service_name": listed(selector.services),
+            "keys": listed(selector.keys),
         }
         return _revealed(
             lambda reveal: page(

@@ -9,7 +9,7 @@ from typing import Any
 
 from configkit.backends.http import wire
 from configkit.backends.http.answers import Answer, unavailable
-from configkit.backends.http.pages import LIMIT, only, page
+from configkit.backends.http.pages import LIMIT, listed, page
 from configkit.backends.http.transport import FRESH, Call, Query, Transport
 from configkit.errors import ConflictError
 from configkit.flags.model import CHANGEABLE, Flag, FlagSet
@@ -47,16 +47,11 @@ class HttpFlagStore:
     def list(
         self, *, environments: frozenset[str] | None = None, enabled: bool | None = None, limit: int, offset: int = 0
     ) -> Page[Flag]:
-        """
-        Return flags by (environment, name).
-
-        Raises:
-            InvalidDocumentError: Several environments: a server lists one, or all.
-        """
+        """Return flags by (environment, name)."""
         if environments is not None and not environments:
             return Page((), 0, limit, offset)
         shown = None if enabled is None else "true" if enabled else "false"
-        query = {"environment": only(environments, "environment"), "enabled": shown}
+        query = {"environment": listed(environments), "enabled": shown}
         call = Call("list", "GET", ROOT, query=query, headers=FRESH, reads=True)
         return page(self._transport, call, wire.flag, limit=limit, offset=offset)
 

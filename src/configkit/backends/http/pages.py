@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 from configkit.backends.http.transport import Call, Transport
 from configkit.backends.http.wire import Document, documented, whole
-from configkit.errors import InvalidDocumentError
 from configkit.models import Page
 
 T = TypeVar("T")
@@ -30,13 +29,9 @@ def page(transport: Transport, call: Call, read: Callable[[Document], T], *, lim
             return Page(tuple(items), total, limit, offset)
 
 
-def only(chosen: frozenset[str] | None, name: str) -> str | None:
-    """Return the one that is chosen, or None for all. Raises `InvalidDocumentError` for several: a server lists one, or all."""
-    if chosen is None:
-        return None
-    if len(chosen) != 1:
-        raise InvalidDocumentError(f"a configkit server lists one {name} or all of them; ask for each", pointer=f"/{name}")
-    return next(iter(chosen))
+def listed(names: frozenset[str] | None) -> list[str] | None:
+    """Return *names* as the values of a repeated query parameter; None for all."""
+    return None if names is None else sorted(names)
 
 
 def _page(document: dict[str, Any], read: Callable[[Document], T]) -> tuple[list[T], int]:
