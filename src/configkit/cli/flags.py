@@ -1,0 +1,153 @@
+"""``configkit flag``: feature flags."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from configkit.cli.commands import command, group
+from configkit.cli.exits import FAILED, INVALID, NOT_FOUND
+from configkit.cli.opening import Session
+from configkit.cli.output import timestamp
+from configkit.errors import InvalidDocumentError
+from configkit.flags.model import Evaluation, Flag
+
+app = group("flag", "Feature flags: create, change, evaluate.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The flag.")]
+Percentage = Annotated[
+    float | None,
+    typer.Option("--percentage", metavar="NUMBER", help="The share of users that get it: 0 to 100, in steps of 0.001."),
+]
+Users = Annotated[list[str] | None, typer.Option("--user", metavar="ID", help="A user that gets it in any case; repeatable.")]
+Description = Annotated[str | None, typer.Option("--description", help="What it is for.")]
+Expected = Annotated[int | None, typer.Option("--expected-version", min=1, help="Only if the flag is at this version.")]
+
+_EXIT_CODES = {"FLAG_NOT_FOUND": NOT_FOUND, "TARGETING_KEY_MISSING": INVALID, "INVALID_CONTEXT": INVALID}
+
+
+def wire(flag: Flag) -> dict[str, Any]:
+    """Return *flag* as the REST API shows it."""
+    return {
+        "name": flag.name,
+        "description": flag.description,
+        "environment": flag.environment,
+        "is_enabled": flag.is_enabled,
+        "rollout_percentage": flag.rollout_percentage,
+        "target_users": list(flag.target_users),
+        "version": flag.version,
+        "created_at": timestamp(flag.created_at),
+        "updated_at": timestamp(flag.updated_at),
+    }
+
+
+@command(app, "list", without=["service"])
+def list_(session: Session) -> None:
+    """List the flags of the environment."""
+    with session.kit() as kit:
+        flags = list(kit.flag_sets.ensure(session.environment).flags.values())
+    flags.sort(key=lambda flag: flag.name)
+    if session.out.machine:
+        session.out.data({"items": [wire(flag) for flag in flags], "total": len(flags)})
+        return
+    rows = [
+        (f.name, "on" if f.is_enabled else "off", f"{f.rollout_percentage:g} %", len(f.target_users), f.version, f.description)
+        for f in flags
+    ]
+    session.out.table(("flag", "state", "share", "users", "version", "description"), rows, empty="no flags")
+
+
+@command(app, "create", without=["service"])
+def create(
+    session: Session,
+    name: Name,
+    enabled: Annotated[bool, typer.Option("--enabled/--disabled", help="On or off.")] = False,  # noqa: FBT002
+    percentage: Percentage = None,
+    user: Users = None,
+    description: Description = None,
+) -> None:
+    """Create the flag NAME in the environment."""
+    fields = {"is_enabled": enabled, "rollout_percentage": percentage, "target_users": user, "description": description}
+    with session.kit() as kit:
+        flag = kit.flags.create(name, **{field: value for field, value in fields.items() if value is not None})
+    session.out.done(f"{flag.environment}/{name}: version {flag.version} created, {_state(flag)}", wire(flag))
+
+
+@command(app, "set", without=["service"])
+def set_(
+    session: Session,
+    name: Name,
+    enabled: Annotated[bool | None, typer.Option("--enabled/--disabled", help="On or off.")] = None,
+    percentage: Percentage = None,
+    user: Users = None,
+    no_users: Annotated[bool, typer.Option("--no-users", help="Nobody gets it in any case any more.")] = False,  # noqa: FBT002
+    description: Description = None,
+    expected_version: Expected = None,
+) -> None:
+    """Change the flag NAME; what is not given stays, and --user replaces the users."""
+    if user and no_users:
+        raise InvalidDocumentError("either --user or --no-users, not both")
+    users = [] if no_users else user
+    changes = {"is_enabled": enabled, "rollout_percentage": percentage, "target_users": users, "description": description}
+    changes = {field: value for field, value in changes.items() if value is not None}
+    if not changes:
+        raise InvalidDocumentError("nothing to change: --enabled, --disabled, --percentage, --user, --no-users or --description")
+    with session.kit() as kit:
+        flag = kit.flags.update(name, expected_version=expected_version, **changes)
+    session.out.done(f"{flag.environment}/{name}: version {flag.version} written, {_state(flag)}", wire(flag))
+
+
+@command(app, "evaluate", without=["service"])
+def evaluate(
+    session: Session,
+    name: Name,
+    user: Annotated[str | None, typer.Option("--user", metavar="ID", help="The user to evaluate it for.")] = None,
+) -> None:
+    """
+    Evaluate the flag NAME for a user, in this process, as a service would.
+
+    The first line is the value; an evaluation that could not be made is false, and the exit code tells why.
+    """
+    with session.kit() as kit:
+        # Read now, so that "cannot be reached" is told as what it is.
+        kit.flag_sets.ensure(session.environment)
+        found = kit.flags.evaluate(name, default=False, user_id=user)
+    if session.out.machine:
+        session.out.data(_evaluation(found))
+    else:
+        session.out.line("true" if found.enabled else "false")
+        session.out.line(f"reason {found.reason}{f' ({found.error_code})' if found.error_code else ''}")
+        session.out.line(f"variant {found.variant or '-'}")
+        session.out.line(f"version {found.version or '-'}")
+    if found.error_code is not None:
+        raise typer.Exit(_EXIT_CODES.get(found.error_code, FAILED))
+
+
+@command(app, "delete", without=["service"])
+def delete(session: Session, name: Name, expected_version: Expected = None) -> None:
+    """Delete the flag NAME from the environment."""
+    with session.kit() as kit:
+        kit.flags.delete(name, expected_version=expected_version)
+    document = {"environment": session.environment, "name": name, "deleted": True}
+    session.out.done(f"{session.environment}/{name}: deleted", document)
+
+
+def _evaluation(found: Evaluation) -> dict[str, Any]:
+    document = {
+        "flag_name": found.flag_name,
+        "environment": found.environment,
+        "enabled": found.enabled,
+        "value": found.value,
+        "variant": found.variant,
+        "reason": found.reason,
+        "version": found.version,
+    }
+    return document | ({"error_code": found.error_code} if found.error_code else {})
+
+
+def _state(flag: Flag) -> str:
+    if not flag.is_enabled:
+        return "off for everybody"
+    named = f" and {len(flag.target_users)} named ones" if flag.target_users else ""
+    return f"on for {flag.rollout_percentage:g} % of the users{named}"
