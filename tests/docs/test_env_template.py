@@ -8,6 +8,7 @@ import pytest
 from pydantic import AliasChoices
 
 from configkit.settings import Settings
+from configkit.wiring import read_settings
 
 TEMPLATE = Path(__file__).parents[2] / "env.template"
 
@@ -72,19 +73,19 @@ def test_every_variable_of_the_template_is_explained_on_the_line_above() -> None
 
 @pytest.mark.usefixtures("bare_environment")
 def test_the_values_of_the_template_parse_and_are_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
-    defaults = Settings()
+    defaults = read_settings()
     for name, value in template().items():
         monkeypatch.setenv(name, value)
-    assert Settings() == defaults
+    assert read_settings() == defaults
 
 
 @pytest.mark.usefixtures("bare_environment")
 def test_a_variable_with_the_prefix_wins_over_the_one_without(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_PORT", "1111")
     monkeypatch.setenv("CONFIGKIT_REDIS_PORT", "2222")
-    assert Settings().redis_port == 2222
+    assert read_settings().redis_port == 2222
     monkeypatch.delenv("CONFIGKIT_REDIS_PORT")
-    assert Settings().redis_port == 1111
+    assert read_settings().redis_port == 1111
 
 
 def test_the_template_holds_no_credential() -> None:
