@@ -155,7 +155,7 @@ class Slot:
         """Make *compiled* current."""
         self._order += 1
         self._published = self._order
-        if self.current is not None and compiled.version < self.current.version:
+        if self.current is not None and compiled.version <= self.current.version:
             self._replaced, self._wanted = self._order, compiled.version
         self.current = compiled
 

@@ -10,7 +10,7 @@ from configkit.errors import AccessDeniedError, ConflictError, UnavailableError
 from configkit.flags.compiled import CompiledSet
 from configkit.flags.model import Flag
 from configkit.flags.sets import FlagSets
-from configkit.models import ConfigChanged, ConfigPath, FlagChanged, Origin, Resync
+from configkit.models import ConfigChanged, ConfigPath, Event, FlagChanged, Origin, Resync
 from tests.unit.flags.store import ENVIRONMENT, Clock, SteeredStore
 from tests.waiting import eventually
 
@@ -138,11 +138,14 @@ def test_a_change_during_a_load_that_had_read_already_is_not_missed(sets: FlagSe
     eventually(lambda: sets.peek(ENVIRONMENT) is not None and percentage(sets) == 7)
 
 
-def test_a_slow_load_that_was_overtaken_does_not_bring_old_flags_back(sets: FlagSets, store: SteeredStore, clock: Clock) -> None:
+@pytest.mark.parametrize("event", [changed(2), Resync("reconnected")], ids=["change", "resync"])
+def test_a_slow_load_that_was_overtaken_does_not_bring_old_flags_back(
+    sets: FlagSets, store: SteeredStore, calls: Calls, clock: Clock, event: Event
+) -> None:
     sets.ensure(ENVIRONMENT)
     slow = store.held = threading.Event()
     store.put(flag(2))
-    sets.on_event(changed(2))
+    sets.on_event(event)
     eventually(lambda: store.under_way)
     store.held = None
     store.put(flag(3))
@@ -152,29 +155,31 @@ def test_a_slow_load_that_was_overtaken_does_not_bring_old_flags_back(sets: Flag
     sets.retry_due()
     eventually(lambda: percentage(sets) == 3)
     slow.set()
-    eventually(lambda: store.under_way == 0)
-    assert eventually(lambda: sets.ensure(ENVIRONMENT)).version == 3
-    assert percentage(sets) == 3
+    calls.close()
+    assert (sets.ensure(ENVIRONMENT).version, percentage(sets)) == (3, 3)
 
 
-def test_a_slow_load_from_before_a_restored_backup_is_not_taken_for_news(sets: FlagSets, store: SteeredStore, clock: Clock) -> None:
+@pytest.mark.parametrize("restored", [1, 2, 7])
+def test_a_slow_load_from_before_a_restored_backup_is_not_taken_for_news(
+    sets: FlagSets, store: SteeredStore, calls: Calls, clock: Clock, restored: int
+) -> None:
+    store.put(flag(2))
     sets.ensure(ENVIRONMENT)
-    for version in range(2, 9):
+    for version in range(3, 9):
         store.put(flag(version))
     slow = store.held = threading.Event()
     sets.on_event(changed(8))
     eventually(lambda: store.under_way)
     store.held = None
-    store.set_back(1, flag(50))
     clock.now += 6
     sets.retry_due()
-    assert sets.refresh(ENVIRONMENT).flags["f"].rollout_percentage == 50
-    landed = len(store.loads)
+    if restored > 2:
+        sets.refresh(ENVIRONMENT)
+    store.set_back(restored, flag(50))
+    assert sets.refresh(ENVIRONMENT).version == restored
     slow.set()
-    eventually(lambda: store.under_way == 0)
-    sets.refresh(ENVIRONMENT)
-    assert len(store.loads) == landed + 1
-    assert percentage(sets) == 50
+    calls.close()
+    assert (sets.ensure(ENVIRONMENT).version, percentage(sets)) == (restored, 50)
 
 
 def test_a_store_that_went_back_is_followed_when_it_is_asked_anew(sets: FlagSets, store: SteeredStore) -> None:
@@ -218,6 +223,18 @@ def test_a_store_that_stays_behind_its_announcement_is_believed_in_the_end(
         _let_it(sets, store)
     assert len(store.loads) == 8
     assert sets.status()[ENVIRONMENT].stale is False
+
+
+def test_a_store_that_went_back_unheard_is_followed_in_the_end(sets: FlagSets, store: SteeredStore, clock: Clock) -> None:
+    for version in range(2, 6):
+        store.put(flag(version))
+    sets.ensure(ENVIRONMENT)
+    store.set_back(2, flag(50))
+    sets.on_event(changed(None))
+    eventually(lambda: len(store.loads) == 2 and store.under_way == 0)
+    assert percentage(sets) == 5
+    clock.until(lambda: percentage(sets) == 50, step=lambda: _let_it(sets, store), seconds=30)
+    assert sets.ensure(ENVIRONMENT).version == 2
 
 
 def _let_it(sets: FlagSets, store: SteeredStore) -> None:
@@ -332,6 +349,15 @@ def test_polling_finds_what_nobody_announced(store: SteeredStore, calls: Calls, 
     passed = clock.until(lambda: percentage(sets) == 2, step=lambda: _let_it(sets, store), seconds=37)
     assert 24 <= passed <= 36.5
     assert store.loads == [None, 1]
+
+
+def test_polling_follows_a_store_that_went_back(store: SteeredStore, calls: Calls, clock: Clock) -> None:
+    for version in range(2, 6):
+        store.put(flag(version))
+    sets = FlagSets(store, calls, poll=30.0, clock=clock)
+    sets.ensure(ENVIRONMENT)
+    store.set_back(2, flag(50))
+    assert clock.until(lambda: percentage(sets) == 50, step=lambda: _let_it(sets, store), seconds=37) <= 36.5
 
 
 def test_without_polling_nothing_is_asked(sets: FlagSets, store: SteeredStore, clock: Clock) -> None:
