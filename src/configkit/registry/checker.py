@@ -29,6 +29,7 @@ _ROUND_SECONDS = 1.0
 _CONFIRM_SECONDS = 1.0
 _ON_DEMAND_SECONDS = 5.0
 _CLOSE_SECONDS = 0.9
+_REMEMBERED_SECONDS = 60.0
 
 Key = tuple[str, str]
 
@@ -36,6 +37,17 @@ Key = tuple[str, str]
 class _Run(NamedTuple):
     ok: bool
     length: int
+
+
+class _Seen(NamedTuple):
+    """An instance as it was listed at *at* (monotonic)."""
+
+    instance: ServiceInstance
+    at: float
+
+    @property
+    def key(self) -> Key:
+        return (self.instance.service_name, self.instance.instance_id)
 
 
 class Checker:
@@ -70,7 +82,8 @@ class Checker:
         self._pool = Calls(workers=workers, waiting=512)
         self._lock = threading.Lock()
         self._runs: dict[Key, _Run] = {}
-        self._doubtful: dict[Key, tuple[float, ServiceInstance]] = {}
+        self._decided: dict[Key, tuple[float, Status]] = {}
+        self._doubtful: dict[Key, _Seen] = {}
         self._in_flight = 0
         self._full = False
         self._wake = threading.Event()
@@ -104,14 +117,15 @@ class Checker:
             UnavailableError: The instances cannot be listed.
         """
         end = time.monotonic() + _ON_DEMAND_SECONDS
-        begun = [(instance, self._begin_on_demand(instance)) for instance in self._client.instances(service_name)]
+        seen = [_Seen(instance, end - _ON_DEMAND_SECONDS) for instance in self._client.instances(service_name)]
+        begun = [(one.instance, self._begin_on_demand(one)) for one in seen]
         return [_answer(instance, check, end) for instance, check in begun]
 
-    def _begin_on_demand(self, instance: ServiceInstance) -> Future[HealthCheck] | None:
-        if instance.health_check_url is None:
+    def _begin_on_demand(self, seen: _Seen) -> Future[HealthCheck] | None:
+        if seen.instance.health_check_url is None:
             return None
         try:
-            return self._pool.submit(self._check, instance)
+            return self._pool.submit(self._check, seen)
         except UnavailableError as refused:
             future: Future[HealthCheck] = Future()
             future.set_exception(refused)
@@ -124,8 +138,9 @@ class Checker:
             if now >= sweep_at:
                 self._attempt("sweep", self._records.sweep)
                 sweep_at = now + _ROUND_SECONDS
-            self._confirm(now)
+                self._forget_decisions(now - _REMEMBERED_SECONDS)
             self._attempt("claim checks", self._claim)
+            self._confirm(now)
             self._wake.wait(_ROUND_SECONDS)
             self._wake.clear()
 
@@ -148,23 +163,25 @@ class Checker:
         if room <= 0:
             self._full = True
             return
+        at = time.monotonic()
         due = self._records.due_checks(interval=self._interval, limit=room)
         self._full = len(due) >= room
         for instance in due:
-            self._begin(instance)
+            self._begin(_Seen(instance, at))
 
     def _confirm(self, now: float) -> None:
         with self._lock:
-            due = [key for key, (at, _) in self._doubtful.items() if at <= now][: max(0, self._most - self._in_flight)]
-            instances = [self._doubtful.pop(key)[1] for key in due]
-        for instance in instances:
-            self._begin(instance)
+            due = [seen for seen in self._doubtful.values() if seen.at + min(_CONFIRM_SECONDS, self._interval) <= now]
+            due = due[: max(0, self._most - self._in_flight)]
+        for seen in due:
+            self._begin(seen)
 
-    def _begin(self, instance: ServiceInstance) -> None:
+    def _begin(self, seen: _Seen) -> None:
         with self._lock:
+            self._doubtful.pop(seen.key, None)
             self._in_flight += 1
         try:
-            self._pool.submit(self._check, instance).add_done_callback(self._ended)
+            self._pool.submit(self._check, seen).add_done_callback(self._ended)
         except ConfigKitError:  # busy with checks on demand: it is due again an interval later
             self._ended()
 
@@ -176,25 +193,32 @@ class Checker:
         if check is not None:
             self._attempt("record checks", check.result)
 
-    def _check(self, instance: ServiceInstance) -> HealthCheck:
+    def _check(self, seen: _Seen) -> HealthCheck:
+        instance = seen.instance
         check = probe(instance.instance_id, instance.health_check_url or "", self.resolver, timeout=self._timeout)
         if not self._closed.is_set():
-            self._records.record_check(instance.service_name, check, self._judge(instance, ok=check.healthy))
+            self._records.record_check(instance.service_name, check, self._judge(seen, ok=check.healthy))
         return check
 
-    def _judge(self, instance: ServiceInstance, *, ok: bool) -> Status:
-        key = (instance.service_name, instance.instance_id)
+    def _judge(self, seen: _Seen, *, ok: bool) -> Status:
+        now = time.monotonic()
         with self._lock:
-            before = self._runs.pop(key, None)
+            before = self._runs.pop(seen.key, None)
             run = _Run(ok, before.length + 1 if before and before.ok is ok else 1)
-            status = next_status(instance.status, ok=ok, run=run.length)
+            decided_at, decided = self._decided.get(seen.key, (0.0, seen.instance.status))
+            # Another check of this instance may have ended since it was listed.
+            status = next_status(decided if decided_at >= seen.at else seen.instance.status, ok=ok, run=run.length)
+            self._decided[seen.key] = (now, status)
+            self._doubtful.pop(seen.key, None)
             if contradicts(status, ok=ok):
-                self._runs[key] = run
+                self._runs[seen.key] = run
                 if self._thread is not None:
-                    self._doubtful[key] = (time.monotonic() + min(_CONFIRM_SECONDS, self._interval), instance)
-            else:
-                self._doubtful.pop(key, None)
+                    self._doubtful[seen.key] = _Seen(seen.instance, now)
         return status
+
+    def _forget_decisions(self, before: float) -> None:
+        with self._lock:
+            self._decided = {key: decision for key, decision in self._decided.items() if decision[0] >= before}
 
 
 def _answer(instance: ServiceInstance, check: Future[HealthCheck] | None, end: float) -> HealthCheck:

@@ -10,6 +10,9 @@ from configkit.models import ServiceInstance
 
 SELDOM_SECONDS = 30.0
 """How often a list is read again where no lease can end silently: changes of it are announced."""
+GRACE_SECONDS = 0.5
+"""So long an instance is shown beyond the end of its lease: the list may be on its way that says it was renewed."""
+_SHORTEST_PAUSE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +22,7 @@ class Listing:
 
     Attributes:
         read_at: When reading it began, on the monotonic clock.
-        ends: When each lease ends unless renewed; infinity for an instance without one.
+        ends: Until when each instance is shown, its lease's end and a little more; infinity for one without a lease.
     """
 
     items: tuple[ServiceInstance, ...]
@@ -42,7 +45,7 @@ class Listing:
         return cls(items, read_at, ends, min(ends, default=inf))
 
     def alive(self, now: float) -> tuple[ServiceInstance, ...]:
-        """Return the instances whose leases have not ended at *now* (monotonic)."""
+        """Return the instances that are shown at *now* (monotonic)."""
         if now < self.first_end:
             return self.items
         return tuple(instance for instance, end in zip(self.items, self.ends, strict=True) if now < end)
@@ -50,15 +53,15 @@ class Listing:
     def next_read(self, refresh: float) -> float:
         """
         Return when to read again (monotonic): at half of what the shortest lease had left, *refresh* seconds after
-        the last time at the earliest and 30 s after it at the latest.
+        the last time at the earliest (or when that lease ends) and 30 s after it at the latest.
         """
-        left = (self.first_end - self.read_at) / 2
-        return self.read_at + min(max(left, refresh), max(refresh, SELDOM_SECONDS))
+        left = max(self.first_end - GRACE_SECONDS - self.read_at, _SHORTEST_PAUSE)
+        return self.read_at + min(max(left / 2, min(refresh, left)), max(refresh, SELDOM_SECONDS))
 
 
 def _end(instance: ServiceInstance, read_at: float, now: datetime) -> float:
     left = (instance.expires_at - now).total_seconds() if instance.expires_at else inf
-    return read_at + left if left > 0 else inf
+    return read_at + left + GRACE_SECONDS if left > 0 else inf
 
 
 def substance(items: tuple[ServiceInstance, ...]) -> tuple[ServiceInstance, ...]:
