@@ -176,8 +176,7 @@ def _where(path: ConfigPath) -> Query:
 
 
 def _kept(value: JsonValue) -> JsonValue:
-    values.encode(value)
-    return value
+    return values.decode(values.encode(value))
 
 
 def given(body: dict[str, Any]) -> dict[str, Any]:
@@ -186,4 +185,4 @@ def given(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _unmasked(written: ConfigVersion, value: JsonValue) -> ConfigVersion:
-    return replace(written, value=values.decode(values.encode(value)), masked=False) if written.masked else written
+    return replace(written, value=_kept(value), masked=False) if written.masked else written

@@ -243,10 +243,18 @@ def _answer(call: Call, response: httpx2.Response, body: bytes) -> Answer:
 
 
 def _encoded(body: Mapping[str, Any]) -> bytes:
+    parts = [f"{json.dumps(name)}:{_encoded_field(name, value)}" for name, value in body.items()]
+    return f"{{{','.join(parts)}}}".encode()
+
+
+def _encoded_field(name: str, value: object) -> str:
     try:
-        return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text.encode()
     except (TypeError, ValueError, RecursionError):
-        raise InvalidDocumentError("something in it is not JSON: a foreign type, NaN, or text that is not UTF-8") from None
+        remedy = "not JSON: a foreign type, NaN, infinity, or text with a lone surrogate"
+        raise InvalidDocumentError(remedy, pointer=f"/{name}") from None
+    return text
 
 
 def _checked_url(url: str) -> str:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 
 import pytest
 
@@ -50,19 +51,17 @@ def test_a_call_ends_by_its_deadline_whatever_the_server_does(
     serve: Serve, connect: Connect, script: Callable[[object, Reply], None], mutating: bool
 ) -> None:
     store = connect(serve(script).url, deadline=0.5).config
+    call = partial(store.create, PATH, "x", is_encrypted=False, origin=ORIGIN) if mutating else partial(store.read, PATH)
     began = time.monotonic()
     with pytest.raises(UnavailableError, match="timed out"):
-        if mutating:
-            store.create(PATH, "x", is_encrypted=False, origin=ORIGIN)
-        else:
-            store.read(PATH)
+        call()
     assert 0.45 <= time.monotonic() - began < 0.5 + 0.1
 
 
 def test_a_server_that_takes_no_bytes_is_left_by_the_deadline(connect: Connect) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=16) as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        store = connect("http://127.0.0.1:{}".format(deaf.getsockname()[1]), deadline=0.5).config
+        store = connect(f"http://127.0.0.1:{deaf.getsockname()[1]}", deadline=0.5).config
         began = time.monotonic()
         with pytest.raises(UnavailableError):
             store.create(PATH, "x" * 500_000, is_encrypted=False, origin=ORIGIN)
@@ -78,7 +77,7 @@ def unreachable(stack: list[socket.socket]) -> str:
         waiting.setblocking(False)
         waiting.connect_ex(listener.getsockname())
         stack.append(waiting)
-    return "http://127.0.0.1:{}".format(listener.getsockname()[1])
+    return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 def test_connecting_ends_by_the_deadline(connect: Connect) -> None:
@@ -96,7 +95,7 @@ def test_connecting_ends_by_the_deadline(connect: Connect) -> None:
 
 def test_a_refused_connection_is_unavailable_at_once(connect: Connect) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        url = "http://127.0.0.1:{}".format(listener.getsockname()[1])
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     began = time.monotonic()
     with pytest.raises(UnavailableError, match="refused"):
         connect(url, deadline=5.0).config.read(PATH)

@@ -144,11 +144,14 @@ def test_a_subscriber_that_fails_or_hangs_harms_no_other(serve: Serve, stack: Ex
     def fail(_: Event) -> None:
         raise RuntimeError("mine")
 
+    def hang(_: Event) -> None:
+        release.wait(10)
+
     events: list[Event] = []
     bus = bus_of(stack, serve(script).url)
     stack.callback(release.set)
     bus.subscribe(fail)
-    bus.subscribe(lambda _: release.wait(10) and None)
+    bus.subscribe(hang)
     bus.subscribe(events.append)
     go.set()
     eventually(lambda: ids(events) == ["a-0", "a-1", "a-2"])
@@ -201,7 +204,7 @@ def test_a_silent_stream_counts_as_lost(serve: Serve, stack: ExitStack) -> None:
 def test_a_stream_with_signs_of_life_is_kept(serve: Serve, stack: ExitStack) -> None:
     def script(_: Request, reply: Reply) -> None:
         reply.begin_events()
-        for _ in range(20):
+        for _beat in range(20):
             reply.stopping.wait(0.03)
             reply.send(b": still here\n\n")
         config_event(reply, "a-1")

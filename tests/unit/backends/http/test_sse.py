@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,18 +53,15 @@ def test_a_stream_is_read_as_the_standard_says(stream: bytes, events: list[tuple
 def test_the_chunks_of_a_stream_do_not_matter(pieces: list[bytes], cuts: list[int]) -> None:
     stream = b"".join(pieces)
     bounds = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
-    chunks = [stream[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
+    chunks = [stream[start:end] for start, end in pairwise(bounds)]
     assert parsed(*chunks) == parsed(stream)
     assert parsed(*(bytes([byte]) for byte in stream)) == parsed(stream)
 
 
-@given(st.lists(st.tuples(st.text(alphabet=st.characters(exclude_characters="\r\n"), min_size=1)), max_size=5))
-def test_what_is_sent_as_data_lines_arrives_as_data(lines: list[tuple[str]]) -> None:
-    text = [line for (line,) in lines]
-    stream = "".join(f"data: {line}\n" for line in text) + "\n"
-    encoded = stream.encode("utf-8", "replace")
-    events = parsed(encoded)
-    assert [event.data for event in events] == (["\n".join(text).encode("utf-8", "replace").decode()] if text else [])
+@given(st.lists(st.text(alphabet=st.characters(exclude_characters="\r\n", exclude_categories=["Cs"])), min_size=1, max_size=5))
+def test_what_is_sent_as_data_lines_arrives_as_data(lines: list[str]) -> None:
+    stream = "".join(f"data: {line}\n" for line in lines) + "\n"
+    assert [event.data for event in parsed(stream.encode())] == ["\n".join(lines)]
 
 
 def test_an_event_is_given_as_soon_as_its_empty_line_ends_in_a_carriage_return() -> None:
@@ -86,7 +85,5 @@ def test_a_new_stream_begins_with_the_id_of_the_one_before() -> None:
 
 @pytest.mark.parametrize("unit", [b"x", b"data: x\n"])
 def test_an_endless_event_is_refused(unit: bytes) -> None:
-    parser = EventParser()
     with pytest.raises(ValueError, match="larger than"):
-        for _ in range(2 * LIMIT // len(unit)):
-            parser.feed(unit * 64)
+        parsed(*([unit * 64] * (LIMIT // len(unit))))
