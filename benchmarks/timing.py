@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 BATCH_SECONDS = 0.1
+SLICES = 10
 
 
 @dataclass(frozen=True)
@@ -34,15 +35,19 @@ def ratios(
     """
     Measure every candidate beside the first one, the floor.
 
-    Each round runs all of them once, for about *batch_seconds* each and every other round in reverse, so that a machine
-    that slows down slows all; ratios are taken within a round.
+    In each round all take turns in slices, forwards and backwards, for about *batch_seconds* each; the round's time of a
+    candidate is its least disturbed slice, and ratios are taken within a round. So neither a machine that slows down nor
+    one that does something else in between favours anybody.
     """
-    repeats = {name: _repeats(call, batch_seconds) for name, call in candidates.items()}
+    repeats = {name: _repeats(call, batch_seconds / SLICES) for name, call in candidates.items()}
     times: dict[str, list[float]] = {name: [] for name in candidates}
-    for number in range(rounds):
-        order = list(candidates) if number % 2 == 0 else list(reversed(candidates))
-        for name in order:
-            times[name].append(_timed(candidates[name], repeats[name]))
+    for _ in range(rounds):
+        best = dict.fromkeys(candidates, float("inf"))
+        for number in range(SLICES):
+            for name in candidates if number % 2 == 0 else reversed(candidates):
+                best[name] = min(best[name], _timed(candidates[name], repeats[name]))
+        for name, seconds in best.items():
+            times[name].append(seconds)
     floor = next(iter(times.values()))
     return {name: _figure(measured, floor) for name, measured in times.items()}
 

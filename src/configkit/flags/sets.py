@@ -205,8 +205,8 @@ class FlagSets:
             logger.debug("a flag of %s was written, but the flags could not be read again yet", environment)
         return written
 
-    def _launch(self, slot: Slot, flight: Flight) -> None:
-        if flight is not slot.flight or flight.order:
+    def _launch(self, slot: Slot, flight: Flight | None) -> None:
+        if flight is None or flight is not slot.flight or flight.order:
             return
         try:
             self._calls.submit(self._carry_out, slot, flight)
@@ -251,7 +251,7 @@ class FlagSets:
             turn = slot.end(flight, self._clock())
         if healed:
             logger.info("flags of %s can be read again: version %s", slot.environment, after and after.version)
-        self._go_on(slot, turn)
+        self._launch(slot, turn)
         if after is not None and after is not before:
             self._tell(slot.environment, after.changes_from(before))
 
@@ -262,7 +262,7 @@ class FlagSets:
             turn = slot.end(flight, self._clock())
         if first:
             _report(slot, error)
-        self._go_on(slot, turn)
+        self._launch(slot, turn)
 
     def _give_up_overdue(self, slot: Slot) -> None:
         with self._lock:
@@ -278,10 +278,6 @@ class FlagSets:
         if slot.current is not None:
             slot.current = slot.current.marked(stale=slot.failures > 0)
             self._show(slot)
-
-    def _go_on(self, slot: Slot, turn: Flight | None) -> None:
-        if turn is not None:
-            self._launch(slot, turn)
 
     def _show(self, slot: Slot) -> None:
         if slot.current is not None:
