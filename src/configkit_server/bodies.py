@@ -161,7 +161,7 @@ def _constant(_: str) -> Any:
 
 
 def _integer(digits: str) -> int:
-    if len(digits) > MAX_DIGITS:
+    if len(digits.lstrip("-")) > MAX_DIGITS:
         raise _RefusedError(f"an integer has more than {MAX_DIGITS} digits; send it as a string")
     return int(digits)
 
