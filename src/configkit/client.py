@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import threading
+import time
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -92,7 +94,7 @@ class ConfigKit:
             origin=self.origin,
             revive=self._revive,
         )
-        self.flag_sets = FlagSets(backends.flags, self.calls)
+        self.flag_sets = FlagSets(backends.flags, self.calls, poll=backends.poll)
         self.flags = Flags(self.flag_sets, environment, self.origin, revive=self._revive)
         self.services = Services(backends.registry, self.calls, revive=self._revive)
         self._registrar = Registrar(
@@ -203,6 +205,7 @@ class ConfigKit:
             self._loads["config"] = self.config.load
         self._unloaded = set(self._loads)
         self._complained = False
+        self._reconcile_at = 0.0
         self._forked = False
 
     def _start(self) -> None:
@@ -222,7 +225,17 @@ class ConfigKit:
             pause = HOUSEKEEPING_SECONDS if begun else min(pause * 2, 5.0)
             for part in (self.documents, self.flag_sets, self.services):
                 part.retry_due()
+            self._reconcile()
             stop.wait(pause)
+
+    def _reconcile(self) -> None:
+        """Read what is known again now and then, where announcements can be lost (flag sets see to themselves)."""
+        poll, now = self.backends.poll, time.monotonic()
+        if poll is None or now < self._reconcile_at:
+            return
+        if self._reconcile_at:
+            self.documents.resynchronise()
+        self._reconcile_at = now + poll * random.uniform(0.8, 1.2)  # noqa: S311
 
     def _begin(self) -> bool:
         """Subscribe first, then load, so that no change falls between; whatever fails is done again later."""

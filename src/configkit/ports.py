@@ -223,6 +223,9 @@ class Cache(Protocol):
     def put(self, document: ConfigVersion, *, replace: bool = False) -> bool:
         """Keep *document* if it is newer than what is there (or in any case, with *replace*); return whether it was kept."""
 
+    def paths(self) -> list[ConfigPath]:
+        """Return the path of every entry, tombstones included."""
+
     def clear(self) -> None:
         """Forget everything."""
 
@@ -347,6 +350,8 @@ class Backends:
 
     Attributes:
         records, tokens, idempotency, journal: Only where the deployment's database is in reach (None in remote mode).
+        cache: The process's memory; a fresh one is made where None.
+        poll: Seconds between two looks at the stores (jittered) where announcements can be lost; None: they cannot.
         after_fork: Drop what the parent's threads and sockets were, without closing them.
         ping: Named checks that return or raise, for health.
     """
@@ -363,3 +368,5 @@ class Backends:
     tokens: TokenStore | None = None
     idempotency: IdempotencyStore | None = None
     journal: Journal | None = None
+    cache: Cache | None = None
+    poll: float | None = None

@@ -148,6 +148,10 @@ class Documents:
         """Take in what the bus tells."""
         self._known.on_event(event)
 
+    def resynchronise(self) -> None:
+        """Read everything known again, in the background; until then it stays readable."""
+        self._known.resynchronise()
+
     def retry_due(self) -> None:
         """Begin a refresh that failed again, when its time has come; called now and then by the client."""
         self._known.retry_due()

@@ -11,6 +11,8 @@ from configkit.backends.http.registry import HttpRegistry
 from configkit.backends.http.transport import Call, Transport
 from configkit.ports import Backends
 
+RECONCILE_SECONDS = 30.0
+
 
 def open_backends(url: str, *, token: str | None, deadline: float, poll: float) -> Backends:
     """Return the backends of the server at *url*: one pool of connections for the calls, one for the event stream."""
@@ -38,4 +40,5 @@ def open_backends(url: str, *, token: str | None, deadline: float, poll: float) 
         close=close,
         after_fork=after_fork,
         ping={"server": ping},
+        poll=RECONCILE_SECONDS,
     )
