@@ -14,8 +14,6 @@ from threading import Thread
 
 import httpx2
 
-from tests.waiting import eventually
-
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 
@@ -94,12 +92,8 @@ def running(arguments: Sequence[str], folder: Path, **further: str) -> Iterator[
 @contextmanager
 def serving(folder: Path, **further: str) -> Iterator[str]:
     """Run `configkit serve` on a free port inside the block, and give its address."""
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
-    with running(["-m", "uvicorn", "configkit_server.main:app", "--port", str(port)], folder, **further) as program:
-        eventually(lambda: answers(f"{address}/ready") or program.process.poll() is not None, timeout=30.0)
-        assert program.process.poll() is None, program.seen
-        yield address
+    with running(["-m", "configkit", "serve", "--port", "0"], folder, **further) as program:
+        yield program.line("listening on ", timeout=30.0)
 
 
 def free_port() -> int:
