@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    and_,
-    bindparam,
-    delete,
-    false,
-    func,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
 from configkit import values
+from configkit.backends.sql.config_rows import (
+    AT_PATH,
+    CONTENT_COLUMNS,
+    HEAD_COLUMNS,
+    LARGEST,
+    LATEST,
+    OF_HEAD,
+    ORDER,
+    PLAIN,
+    find,
+    live,
+    missing,
+    names_of,
+    put_head,
+    selected,
+)
 from configkit.backends.sql.encryption import Cipher
 from configkit.backends.sql.engine import Database
 from configkit.backends.sql.journal import of_config, record
@@ -26,52 +30,13 @@ from configkit.backends.sql.keys import current_key_id
 from configkit.backends.sql.schema import Row
 from configkit.backends.sql.schema import config_key as head
 from configkit.backends.sql.schema import config_version as content
-from configkit.errors import ConflictError, NotFoundError
+from configkit.errors import ConflictError
 from configkit.models import ConfigPath, ConfigSelector, ConfigVersion, Origin, Page
 from configkit.names import check_text
 from configkit.values import JsonValue
 
 MAX_VERSIONS = 100
 """How many versions of a key are kept; older ones go with the next write."""
-
-_LARGEST = 2**63 - 1
-
-_HEAD_COLUMNS = (
-    head.c.id,
-    head.c.environment,
-    head.c.service_name,
-    head.c.key,
-    head.c.version.label("latest"),
-    head.c.deleted.label("latest_deleted"),
-    head.c.ever_secret,
-    head.c.created_at,
-)
-_CONTENT_COLUMNS = (
-    content.c.version,
-    content.c.value,
-    content.c.ciphertext,
-    content.c.master_key_id,
-    content.c.is_encrypted,
-    content.c.deleted,
-    content.c.written_at,
-    content.c.changed_by,
-    content.c.comment,
-)
-_AT_PATH = and_(
-    head.c.environment == bindparam("environment"), head.c.service_name == bindparam("service_name"), head.c.key == bindparam("key")
-)
-_OF_HEAD = content.c.config_key_id == head.c.id
-_LATEST = select(*_HEAD_COLUMNS, *_CONTENT_COLUMNS).join(content, and_(_OF_HEAD, content.c.version == head.c.version))
-_READ = _LATEST.where(_AT_PATH)
-_READ_VERSION = (
-    select(*_HEAD_COLUMNS, *_CONTENT_COLUMNS)
-    .outerjoin(content, and_(_OF_HEAD, content.c.version == bindparam("number")))
-    .where(_AT_PATH)
-)
-_ORDER = (head.c.environment, head.c.service_name, head.c.key)
-_OLDEST_FIRST_PLAIN = select(content.c.version, content.c.value).where(
-    content.c.config_key_id == bindparam("of"), content.c.value.is_not(None)
-)
 
 
 class SqlConfigStore:
@@ -84,24 +49,24 @@ class SqlConfigStore:
     def read(self, path: ConfigPath, version: int | None = None) -> ConfigVersion:
         """Return *version*, or the latest. Raises `NotFoundError`."""
         with self._database.reading("read") as connection:
-            row = _find(connection, path, version)
+            row = find(connection, path, version)
         if row is None or row.version is None or row.deleted:
-            raise _missing(path, row, version)
+            raise missing(path, row, version)
         return self._shown(row)
 
     def read_service(self, environment: str, service_name: str) -> dict[str, ConfigVersion]:
         """Return every live key of a service."""
-        live = _LATEST.where(head.c.environment == environment, head.c.service_name == service_name, head.c.deleted.is_(False))
+        of_service = LATEST.where(head.c.environment == environment, head.c.service_name == service_name)
         with self._database.reading("read") as connection:
-            rows = connection.execute(live.order_by(head.c.key)).all()
+            rows = connection.execute(of_service.where(head.c.deleted.is_(False)).order_by(head.c.key)).all()
         return {row.key: self._shown(row) for row in rows}
 
     def list(self, selector: ConfigSelector, *, limit: int, offset: int = 0) -> Page[ConfigVersion]:
         """Return live keys by (environment, service_name, key)."""
-        selected = _selected(selector)
-        page = _LATEST.where(*selected).order_by(*_ORDER).limit(limit).offset(min(offset, _LARGEST))
+        chosen = selected(selector)
+        page = LATEST.where(*chosen).order_by(*ORDER).limit(limit).offset(min(offset, LARGEST))
         with self._database.reading("list", snapshot=True) as connection:
-            total = connection.execute(select(func.count()).select_from(head).where(*selected)).scalar_one()
+            total = connection.execute(select(func.count()).select_from(head).where(*chosen)).scalar_one()
             rows = connection.execute(page).all()
         return Page(tuple(self._shown(row) for row in rows), total, limit, offset)
 
@@ -111,7 +76,7 @@ class SqlConfigStore:
         """Write the first version, or the next one after a tombstone. Raises `ConflictError` if the key is there."""
         text = _encoded(value, comment)
         with self._database.writing("create") as connection:
-            row = _find(connection, path)
+            row = find(connection, path)
             if row is not None and not row.latest_deleted:
                 raise ConflictError(f"{path} exists; update it instead", expected=0, actual=row.latest)
             written, hidden = self._write(connection, "create", path, row, text, is_encrypted, origin, comment)
@@ -132,7 +97,7 @@ class SqlConfigStore:
         """Write the next version of a key that is there. Raises `NotFoundError` or `ConflictError`."""
         text = _encoded(value, comment)
         with self._database.writing("update") as connection:
-            row = _live(connection, path, expected_version)
+            row = live(connection, path, expected_version)
             mark = row.is_encrypted if is_encrypted is None else is_encrypted
             written, hidden = self._write(connection, "update", path, row, text, mark, origin, comment)
         self._clear(hidden)
@@ -141,7 +106,7 @@ class SqlConfigStore:
     def delete(self, path: ConfigPath, *, origin: Origin, expected_version: int | None = None) -> int:
         """Soft-delete the latest version and return its number. Raises `NotFoundError` or `ConflictError`."""
         with self._database.writing("delete") as connection:
-            row = _live(connection, path, expected_version)
+            row = live(connection, path, expected_version)
             number = int(row.latest)
             of_version = and_(content.c.config_key_id == row.id, content.c.version == number)
             connection.execute(update(content).where(of_version).values(deleted=True))
@@ -152,28 +117,28 @@ class SqlConfigStore:
     def history(self, path: ConfigPath, *, limit: int, offset: int = 0) -> Page[ConfigVersion]:
         """Return the versions, newest first. Raises `NotFoundError` if there never was one."""
         newest_first = (
-            select(*_HEAD_COLUMNS, *_CONTENT_COLUMNS)
-            .join(content, _OF_HEAD)
-            .where(_AT_PATH)
+            select(*HEAD_COLUMNS, *CONTENT_COLUMNS)
+            .join(content, OF_HEAD)
+            .where(AT_PATH)
             .order_by(content.c.version.desc())
             .limit(limit)
-            .offset(min(offset, _LARGEST))
+            .offset(min(offset, LARGEST))
         )
-        count = select(func.count()).select_from(head.join(content, _OF_HEAD)).where(_AT_PATH)
+        count = select(func.count()).select_from(head.join(content, OF_HEAD)).where(AT_PATH)
         with self._database.reading("history", snapshot=True) as connection:
-            total = connection.execute(count, _names(path)).scalar_one()
-            rows = connection.execute(newest_first, _names(path)).all()
+            total = connection.execute(count, names_of(path)).scalar_one()
+            rows = connection.execute(newest_first, names_of(path)).all()
         if not total:
-            raise _missing(path, None, None)
+            raise missing(path, None, None)
         return Page(tuple(self._shown(row) for row in rows), total, limit, offset)
 
     def rollback(self, path: ConfigPath, version: int, *, origin: Origin, comment: str | None = None) -> ConfigVersion:
         """Write the value and the secret mark of *version* as a new version. Raises `NotFoundError`."""
         _check_comment(comment)
         with self._database.writing("rollback") as connection:
-            row = _find(connection, path, version)
+            row = find(connection, path, version)
             if row is None or row.version is None or row.deleted:
-                raise _missing(path, row, version)
+                raise missing(path, row, version)
             text = self._text(path, row)
             written, hidden = self._write(connection, "rollback", path, row, text, row.is_encrypted, origin, comment)
         self._clear(hidden)
@@ -195,7 +160,7 @@ class SqlConfigStore:
         number = 1 if row is None else int(row.latest) + 1
         secret = is_encrypted or (row is not None and row.ever_secret)
         created_at = now if row is None else row.created_at
-        key_id = _put_head(connection, path, row, number, secret, created_at)
+        key_id = put_head(connection, path, row, number, secret, created_at)
         stored = self._stored(connection, path, number, text) if secret else {"value": text}
         connection.execute(
             insert(content).values(
@@ -225,7 +190,7 @@ class SqlConfigStore:
         return {"value": None, "ciphertext": ciphertext, "master_key_id": master_key_id}
 
     def _hide(self, connection: Connection, path: ConfigPath, key_id: int) -> None:
-        for row in connection.execute(_OLDEST_FIRST_PLAIN, {"of": key_id}).all():
+        for row in connection.execute(PLAIN, {"of": key_id}).all():
             of_version = and_(content.c.config_key_id == key_id, content.c.version == row.version)
             stored = self._stored(connection, path, row.version, row.value)
             connection.execute(update(content).where(of_version).values(**stored))
@@ -253,63 +218,6 @@ class SqlConfigStore:
             comment=None if row.deleted else row.comment,
             deleted=row.deleted,
         )
-
-
-def _names(path: ConfigPath) -> dict[str, str]:
-    return {"environment": path.environment, "service_name": path.service_name, "key": path.key}
-
-
-def _find(connection: Connection, path: ConfigPath, version: int | None = None) -> Row | None:
-    """Return the key's head with *version* or the latest beside it, whose columns are null where there is none."""
-    if version is None:
-        return connection.execute(_READ, _names(path)).one_or_none()
-    number = version if 0 < version <= _LARGEST else 0
-    return connection.execute(_READ_VERSION, {**_names(path), "number": number}).one_or_none()
-
-
-def _live(connection: Connection, path: ConfigPath, expected_version: int | None) -> Row:
-    row = _find(connection, path)
-    if row is None or row.latest_deleted:
-        raise _missing(path, row, None)
-    if expected_version is not None and row.latest != expected_version:
-        raise ConflictError(f"{path} is at version {row.latest}", expected=expected_version, actual=row.latest)
-    return row
-
-
-def _missing(path: ConfigPath, row: Row | None, version: int | None) -> NotFoundError:
-    if row is None:
-        return NotFoundError(f"{path} does not exist")
-    what = f"{path} was deleted" if version is None else f"{path} has no version {version} (any more)"
-    return NotFoundError(what, deleted=row.latest_deleted, version=row.latest if row.latest_deleted else 0)
-
-
-def _put_head(
-    connection: Connection,
-    path: ConfigPath,
-    row: Row | None,
-    number: int,
-    secret: bool,  # noqa: FBT001
-    created_at: datetime,
-) -> int:
-    changed = {"version": number, "deleted": False, "ever_secret": secret}
-    if row is not None:
-        connection.execute(update(head).where(head.c.id == row.id).values(**changed))
-        return int(row.id)
-    added = connection.execute(insert(head).values(**_names(path), created_at=created_at, **changed)).inserted_primary_key
-    assert added is not None  # noqa: S101
-    return int(added[0])
-
-
-def _selected(selector: ConfigSelector) -> list[ColumnElement[bool]]:
-    chosen: list[ColumnElement[bool]] = [head.c.deleted.is_(False)]
-    for column, wanted in (
-        (head.c.environment, selector.environments),
-        (head.c.service_name, selector.services),
-        (head.c.key, selector.keys),
-    ):
-        if wanted is not None:
-            chosen.append(column.in_(sorted(wanted)) if wanted else false())
-    return chosen
 
 
 def _encoded(value: JsonValue, comment: str | None) -> str:

@@ -58,6 +58,7 @@ class Database:
         self._prepare = prepare
         self._attached: list[Attached] = []
         self._closed = False
+        self._overwrite_due = False
         self._forget()
         prepare(path)
         self._identity = sqlite.identity(path)
@@ -96,6 +97,8 @@ class Database:
             _begin_immediate(_driver(connection), end)
             yield connection
             connection.commit()
+            if self._overwrite_due:
+                self._overwrite_due = not _overwritten(connection)
         for other in self._attached:
             other.committed()
 
@@ -103,15 +106,15 @@ class Database:
         """
         Bring everything into the file and empty the write-ahead log, so that what was removed is gone from both.
 
-        Readers may prevent it; then the next checkpoint does it.
+        Where readers prevent it for a second, it is done after a later write.
         """
         end = time.monotonic() + min(self.deadline, 1.0)
+        self._overwrite_due = True
         with self._operation("checkpoint"), self._turn_until(end, "checkpoint"), self._writer.connect() as connection:
-            while time.monotonic() < end:
-                busy, _, _ = _driver(connection).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-                if not busy:
-                    return
-                _pause()
+            while self._overwrite_due and time.monotonic() < end:
+                self._overwrite_due = not _overwritten(connection)
+                if self._overwrite_due:
+                    _pause()
 
     def ping(self) -> None:
         """Return if the database answers. Raises `UnavailableError`."""
@@ -226,6 +229,11 @@ def _begin_immediate(connection: sqlite3.Connection, end: float) -> None:
             _pause()
         else:
             return
+
+
+def _overwritten(connection: Connection) -> bool:
+    busy: int = _driver(connection).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    return not busy
 
 
 def _pause() -> None:

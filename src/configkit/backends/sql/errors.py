@@ -64,6 +64,8 @@ def translated(path: Path, operation: str) -> Iterator[None]:
     except UnicodeEncodeError:
         # Its text would show the value.
         raise InvalidDocumentError("text with a lone surrogate cannot be stored as UTF-8") from None
+    except OverflowError:
+        raise InvalidDocumentError("a number of more than 64 bits cannot be stored") from None
 
 
 def _primary_code(error: sqlite3.Error) -> int:

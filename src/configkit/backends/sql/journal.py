@@ -107,9 +107,8 @@ class SqlJournal:
 
     def entries(self, *, limit: int, offset: int = 0) -> list[JournalEntry]:
         """Return the journal, newest first."""
-        newest_first = (
-            select(journal).where(journal.c.action != TOLD_ONLY).order_by(journal.c.seq.desc()).limit(limit).offset(offset)
-        )
+        audited = select(journal).where(journal.c.action != TOLD_ONLY)
+        newest_first = audited.order_by(journal.c.seq.desc()).limit(limit).offset(min(offset, 2**63 - 1))
         with self._database.reading("read the journal") as connection:
             rows = connection.execute(newest_first).all()
         return [

@@ -32,7 +32,10 @@ def database_path(url_or_path: str) -> Path:
     if not text or text == ":memory:" or "\x00" in text:
         remedy = "names no file; write sqlite:////absolute/path.db, or use the mode memory"
         raise InvalidDocumentError(remedy, pointer="/database_url")
-    return Path(text).expanduser().resolve()
+    path = Path(text).expanduser().resolve()
+    if path.is_dir():
+        raise InvalidDocumentError(f"{path} is a folder; name a file", pointer="/database_url")
+    return path
 
 
 def create_file(path: Path) -> None:
@@ -44,8 +47,6 @@ def create_file(path: Path) -> None:
     try:
         _create_folders(path.parent)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    except IsADirectoryError as error:
-        raise InvalidDocumentError(f"{path} is a folder; name a file", pointer="/database_url") from error
     except OSError as error:
         message = f"{path} cannot be opened ({error.strerror}); make the file and its folder writable for this user"
         raise UnavailableError(message, backend=BACKEND, operation="open") from error
