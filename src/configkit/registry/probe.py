@@ -58,7 +58,7 @@ def _status(url: str, resolver: Resolver, deadline: float) -> int:
     try:
         if secure:
             stream.settimeout(_left(deadline))
-            stream = _tls().wrap_socket(stream, server_hostname=host)
+            stream = trusted_roots().wrap_socket(stream, server_hostname=host)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         return _ask(stream, host, parts.port, target, secure, deadline)
     finally:
@@ -98,7 +98,8 @@ def _left(deadline: float) -> float:
 
 
 @lru_cache(maxsize=1)
-def _tls() -> ssl.SSLContext:
+def trusted_roots() -> ssl.SSLContext:
+    """Return what servers are verified with: the system's roots, or `SSL_CERT_FILE`; read once."""
     return ssl.create_default_context()
 
 

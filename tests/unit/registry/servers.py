@@ -9,13 +9,14 @@ from contextlib import contextmanager, suppress
 
 
 class Listener:
-    """A TCP server that hands every connection, with its request already read, to *answer*."""
+    """A TCP server that hands every connection to *answer*, its request already read unless not *reads*."""
 
-    def __init__(self, answer: Callable[[socket.socket], None], host: str = "127.0.0.1") -> None:
+    def __init__(self, answer: Callable[[socket.socket], None], *, reads: bool = True) -> None:
         self.requests: list[bytes] = []
         self.stopping = threading.Event()
         self._answer = answer
-        self._socket = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        self._reads = reads
+        self._socket = socket.create_server(("127.0.0.1", 0))
         self._socket.settimeout(0.05)
         self.port: int = self._socket.getsockname()[1]
         self._threads = [threading.Thread(target=self._accept)]
@@ -44,16 +45,17 @@ class Listener:
     def _serve(self, connection: socket.socket) -> None:
         with connection, suppress(OSError):
             connection.settimeout(5)
-            self.requests.append(connection.recv(65536))
+            if self._reads:
+                self.requests.append(connection.recv(65536))
             self._answer(connection)
 
 
 @contextmanager
-def listening(answer: Callable[[socket.socket], None] | bytes, host: str = "127.0.0.1") -> Iterator[Listener]:
+def listening(answer: Callable[[socket.socket], None] | bytes, *, reads: bool = True) -> Iterator[Listener]:
     def send(connection: socket.socket) -> None:
         connection.sendall(answer if isinstance(answer, bytes) else b"")
 
-    listener = Listener(send if isinstance(answer, bytes) else answer, host)
+    listener = Listener(send if isinstance(answer, bytes) else answer, reads=reads)
     try:
         yield listener
     finally:

@@ -258,7 +258,7 @@ def test_a_registry_that_hangs_holds_a_first_question_until_the_deadline(service
     began = time.monotonic()
     with pytest.raises(UnavailableError):
         services.instances("asr")
-    assert 0.45 < time.monotonic() - began < 0.7
+    assert 0.45 < time.monotonic() - began < 1.5
 
 
 def test_a_registry_that_hangs_does_not_hold_questions_about_known_services(
@@ -271,7 +271,7 @@ def test_a_registry_that_hangs_does_not_hold_questions_about_known_services(
     eventually(lambda: registry.asked["asr"] == 2)
     began = time.monotonic()
     assert ids(services.instances("asr")) == ["a"]
-    assert time.monotonic() - began < 0.1
+    assert time.monotonic() - began < 0.4
 
 
 def test_unhealthy_and_unchecked_instances_are_listed_but_not_picked(backends: Backends, services: Services) -> None:
