@@ -99,7 +99,6 @@ class FlagPage(Document):
     total: int
     limit: int
     offset: int
-    version: int | None = None
     version: int | None = Field(
         None, description="The counter of the one environment asked for, which every page of one set shares."
     )

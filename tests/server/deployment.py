@@ -1,0 +1,105 @@
+"""A real server on a free port, and clients for it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from configkit import tokens
+from configkit.backends.memory import open_memory
+from configkit.client import ConfigKit
+from configkit.models import Origin
+from configkit.ports import SCOPES, Backends, Token
+from configkit.registry.addresses import AddressPolicy
+from configkit_server import Limits, TokenAuth, create_app
+from configkit_server.serving import serving
+
+PLACE = {"environment": "development", "service_name": "asr-service"}
+CONFIG = "/api/v1/config"
+FLAGS = "/api/v1/feature-flags"
+REGISTRY = "/api/v1/registry"
+PROBLEM = "urn:configkit:problem:"
+
+
+@dataclass
+class Deployed:
+    """A running server, its client and its core."""
+
+    kit: ConfigKit
+    url: str
+    http: httpx2.Client
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def raw(self, request: bytes, *, timeout: float = 10.0) -> bytes:
+        """Send *request* as it is, and return everything that comes until the connection ends."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=timeout) as connection:
+            connection.sendall(request)
+            received = b""
+            while chunk := connection.recv(65536):
+                received += chunk
+            return received
+
+    def token(self, *scopes: str, name: str = "", **limits: frozenset[str] | None) -> dict[str, str]:
+        """Make a token and return the header that presents it."""
+        assert self.kit.backends.tokens is not None
+        assert set(scopes) <= set(SCOPES)
+        secret = tokens.new_secret()
+        named = name or f"test-{secret[3:11].replace('_', 'x').replace('-', 'y')}"
+        made = Token(named, tokens.digest(secret), frozenset(scopes), **limits)  # type: ignore[arg-type]
+        self.kit.backends.tokens.create(made, origin=Origin("test"))
+        return {"Authorization": f"Bearer {secret}"}
+
+    def create(self, key: str, value: Any, **fields: Any) -> dict[str, Any]:
+        """Create a value and return what was answered."""
+        headers = fields.pop("headers", {})
+        answer = self.http.post(CONFIG, json={"key": key, "value": value, **PLACE, **fields}, headers=headers)
+        assert answer.status_code == 201, answer.text
+        made: dict[str, Any] = answer.json()
+        return made
+
+
+@contextmanager
+def deployed(
+    backends: Backends | None = None,
+    *,
+    extra: str | None = None,
+    limits: Limits | None = None,
+    registry_enabled: bool = True,
+    addresses: AddressPolicy | None = None,
+) -> Iterator[Deployed]:
+    """Serve *backends*, by default a new deployment in memory."""
+    with ConfigKit(backends or open_memory(), registry_enabled=registry_enabled) as kit:
+        auth = TokenAuth(kit.backends.tokens, extra=extra)
+        app = create_app(kit, auth=auth, limits=limits, addresses=addresses or AddressPolicy())
+        with serving(app) as url, httpx2.Client(base_url=url, timeout=10.0) as http:
+            yield Deployed(kit, url, http)
+
+
+def sqlite(folder: Path) -> Backends:
+    """Return a new deployment on an SQLite file in *folder*."""
+    from configkit.backends.sql import open_sqlite
+
+    return open_sqlite(str(folder / "configkit.db"), master_key="a master key of the tests")
+
+
+def problem(answer: httpx2.Response, status: int, kind: str | None = None) -> dict[str, Any]:
+    """Check that *answer* is a problem document, and return it."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    document: dict[str, Any] = answer.json()
+    assert {"type", "title", "status", "detail", "instance"} <= document.keys()
+    assert document["status"] == status
+    assert document["type"].startswith(PROBLEM)
+    assert document["instance"] == f"urn:configkit:request:{answer.headers['x-request-id']}"
+    if kind is not None:
+        assert document["type"] == PROBLEM + kind
+    return document
