@@ -64,3 +64,14 @@ def bench(session: nox.Session) -> None:
     install(session, "tests")
     for name in session.posargs or ["flags", "config", "http"]:
         session.run("python", "-m", f"benchmarks.{name}")
+
+
+@nox.session
+def constraints(session: nox.Session) -> None:
+    """Write constraints.txt anew: the newest versions of everything that the other sessions install."""
+    groups = [argument for group in ("lint", "types", "tests", "docs") for argument in ("--group", group)]
+    session.install("-q", "--upgrade", "-e", ".[all]", *groups)
+    frozen = session.run("pip", "freeze", "--exclude-editable", silent=True)
+    header = "# The versions that were last seen to work together; nox installs them. Made anew by: nox -s constraints\n"
+    with open("constraints.txt", "w", encoding="utf-8") as file:
+        file.write(header + str(frozen))
