@@ -83,9 +83,17 @@ class Transport:
     def _open(self) -> None:
         self._clock = Clock()
         self._network = Network(self._clock)
-        self._client = _client(self._network, self._headers, secure=self.url.startswith("https:"))
+        self._made: httpx2.Client | None = None
         self._active = 0
         self._change = threading.Condition()
+
+    def _client(self) -> httpx2.Client:
+        """Return the client, made when it is first needed: most forked children never do."""
+        with self._change:
+            if self._made is None:
+                transport = _PooledTransport(self._network, secure=self.url.startswith("https:"))
+                self._made = httpx2.Client(transport=transport, headers=self._headers, trust_env=False, follow_redirects=False)
+            return self._made
 
     def __repr__(self) -> str:
         return f"<Transport {self.url}>"
@@ -160,7 +168,9 @@ class Transport:
         self._network.shut()
         with self._change:
             self._change.wait_for(lambda: not self._active, _CLOSE_WITHIN)
-        self._client.close()
+            client = self._made
+        if client is not None:
+            client.close()
         self._network.abandon()
 
     def after_fork(self) -> None:
@@ -177,7 +187,8 @@ class Transport:
         self, call: Call, headers: Mapping[str, str], content: bytes | None, ends: float, silence: float | None
     ) -> Iterator[httpx2.Response]:
         query = urlencode({name: value for name, value in call.query.items() if value is not None}, doseq=True)
-        request = self._client.build_request(
+        client = self._client()
+        request = client.build_request(
             call.method,
             f"{self.url}{call.path}?{query}" if query else f"{self.url}{call.path}",
             headers={**headers, "Content-Type": "application/json"} if content is not None else headers,
@@ -185,7 +196,7 @@ class Transport:
             timeout=httpx2.Timeout(silence, pool=max(ends - time.monotonic(), 0.0)),
         )
         with self._clock.until(ends):
-            response = self._client.send(request, stream=True)
+            response = client.send(request, stream=True)
         try:
             yield response
         finally:
@@ -221,11 +232,6 @@ class _PooledTransport(httpx2.HTTPTransport):
             keepalive_expiry=_KEEPALIVE,
             network_backend=network,
         )
-
-
-def _client(network: Network, headers: Mapping[str, str], *, secure: bool) -> httpx2.Client:
-    transport = _PooledTransport(network, secure=secure)
-    return httpx2.Client(transport=transport, headers=headers, trust_env=False, follow_redirects=False)
 
 
 def _read(call: Call, response: httpx2.Response) -> Answer:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -36,14 +37,14 @@ class Reply:
     """The server's end of one connection."""
 
     def __init__(self, sock: socket.socket, stopping: threading.Event) -> None:
-        self._sock = sock
+        self.sock = sock
         self.stopping = stopping
         self.closed = False
 
     def send(self, data: bytes) -> bool:
         """Send *data* as it is; False once the other side has gone."""
         try:
-            self._sock.sendall(data)
+            self.sock.sendall(data)
         except OSError:
             return False
         return True
@@ -69,10 +70,10 @@ class Reply:
 
     def wait_for_the_other_end(self) -> None:
         """Return when the client has closed the connection, or the server stops."""
-        self._sock.settimeout(0.02)
+        self.sock.settimeout(0.02)
         while not self.stopping.is_set():
             try:
-                if not self._sock.recv(4096):
+                if not self.sock.recv(4096):
                     return
             except TimeoutError:
                 continue
@@ -91,10 +92,12 @@ class Server:
     """
     Attributes:
         requests: What came in, in order.
+        tls: Speaks HTTPS with this.
         gone: Connections that the client has closed.
     """
 
     script: Script
+    tls: ssl.SSLContext | None = None
     requests: list[Request] = field(default_factory=list)
     connections: int = 0
     gone: int = 0
@@ -102,7 +105,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
 
     @contextmanager
     def running(self, port: int = 0) -> Iterator[Server]:
@@ -134,7 +137,14 @@ class Server:
 
     def _serve(self, sock: socket.socket, stopping: threading.Event) -> None:
         reply = Reply(sock, stopping)
-        with sock:
+        with ExitStack() as stack:
+            stack.enter_context(sock)
+            if self.tls is not None:
+                sock.settimeout(5)
+                try:
+                    sock = reply.sock = stack.enter_context(self.tls.wrap_socket(sock, server_side=True))
+                except OSError:
+                    return
             while not stopping.is_set() and not reply.closed:
                 request = _read(sock, stopping)
                 if request is None:

@@ -10,15 +10,27 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import pytest
+
+from configkit.backends.memory import open_memory
+from configkit.client import ConfigKit
 from configkit.errors import ConfigKitError, UnavailableError
-from configkit.models import ConfigChanged, ConfigPath, Event, Origin, Resync
+from configkit.flags.model import Flag
+from configkit.models import ConfigChanged, ConfigPath, Event, Origin, Resync, ServiceInstance
 from configkit.ports import Backends
+from configkit_server import TokenAuth, create_app
+from configkit_server.serving import serving
 from tests.unit.backends.http.conftest import Connect, Serve
-from tests.unit.backends.http.servers import config_document
+from tests.unit.backends.http.servers import Reply, Request, config_document
 from tests.waiting import eventually
+
+# Python 3.12 and later warn of every fork beside a thread, which is what is tested here.
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
 ORIGIN = Origin("ann")
 
@@ -91,6 +103,52 @@ def test_a_killed_server_that_returns_is_followed_again_and_everything_is_read_a
         assert backends.config.read(path("after")) == written
         assert backends.config.history(path("before"), limit=500).items[-1].value == 1
         backends.close()
+
+
+class LosesAnswers:
+    """A proxy that hands every request to the server, and the answers of the first *lost* changes to nobody."""
+
+    def __init__(self, url: str, lost: int) -> None:
+        self.address = urlsplit(url).netloc
+        self.lost = lost
+
+    def __call__(self, request: Request, reply: Reply) -> None:
+        with closing(HTTPConnection(self.address, timeout=5)) as connection:
+            connection.request(request.method, request.target, request.body, dict(request.headers))
+            answer = connection.getresponse()
+            body = answer.read()
+        if request.method != "GET" and self.lost:
+            self.lost -= 1
+            reply.close()
+        else:
+            reply.answer(answer.status, body, {name: value for name, value in answer.getheaders() if name != "content-length"})
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_a_change_whose_answers_are_lost_is_carried_out_once(stack: ExitStack, serve: Serve, connect: Connect, lost: int) -> None:
+    kit = stack.enter_context(ConfigKit(open_memory()))
+    proxy = LosesAnswers(stack.enter_context(serving(create_app(kit, auth=TokenAuth(kit.backends.tokens)))), lost)
+    backends = connect(serve(proxy).url)
+    flag = Flag("new_ui", "staging")
+    registry = ServiceInstance("asr", "http://10.0.0.5:8087")
+    for change, version in (
+        (lambda: backends.config.create(path("once"), 1, is_encrypted=False, origin=ORIGIN).version, 1),
+        (lambda: backends.config.update(path("once"), 2, origin=ORIGIN, expected_version=1).version, 2),
+        (lambda: backends.config.rollback(path("once"), 1, origin=ORIGIN).version, 3),
+        (lambda: backends.config.delete(path("once"), origin=ORIGIN), 3),
+        (lambda: backends.flags.create(flag, origin=ORIGIN).version, 1),
+        (lambda: backends.flags.update("staging", "new_ui", {"is_enabled": True}, origin=ORIGIN).version, 2),
+        (lambda: backends.flags.delete("staging", "new_ui", origin=ORIGIN), None),
+        (lambda: backends.registry.register(registry, ttl_seconds=30, origin=ORIGIN)[1], True),
+        (lambda: backends.registry.deregister("asr", registry.instance_id, origin=ORIGIN), None),
+    ):
+        proxy.lost = lost
+        assert change() == version
+        assert proxy.lost == 0
+    assert backends.config.history(path("once"), limit=10).total == 3
+    flags = backends.flags.load("staging")
+    assert flags is not None
+    assert flags.version == 3
 
 
 def in_a_child(act: Callable[[], None]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configkit.backends.http.sse import LIMIT, EventParser, ServerSentEvent
@@ -41,6 +41,7 @@ def test_a_stream_is_read_as_the_standard_says(stream: bytes, events: list[tuple
     assert [(event.event, event.data, event.id) for event in parsed(stream)] == events
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.sampled_from(
@@ -58,6 +59,7 @@ def test_the_chunks_of_a_stream_do_not_matter(pieces: list[bytes], cuts: list[in
     assert parsed(*(bytes([byte]) for byte in stream)) == parsed(stream)
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(alphabet=st.characters(exclude_characters="\r\n", exclude_categories=["Cs"])), min_size=1, max_size=5))
 def test_what_is_sent_as_data_lines_arrives_as_data(lines: list[str]) -> None:
     stream = "".join(f"data: {line}\n" for line in lines) + "\n"
