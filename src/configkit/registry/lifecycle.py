@@ -13,11 +13,12 @@ from configkit.calls import Calls
 from configkit.errors import ClosedError, InvalidDocumentError
 from configkit.models import Origin, ServiceInstance
 from configkit.names import check_service_name
-from configkit.ports import ServiceRegistryClient
+from configkit.ports import RegistryRecords, ServiceRegistryClient
 from configkit.registry import leaving
 from configkit.registry.lease import LONGEST, SELF_REGISTERED_SECONDS, lease_seconds
 from configkit.registry.readiness import Readiness, accepts_connections, answers_well
 from configkit.registry.registration import Registration
+from configkit.registry.selfcheck import SelfCheck
 from configkit.registry.wrapping import wrap
 
 logger = logging.getLogger("configkit.registry")
@@ -133,6 +134,7 @@ class Registrar:
         service_name: The service of a registration that names none.
         enabled: False (`SERVICE_REGISTRY_ENABLED=false`) makes registering do nothing, and say so once.
         default_instance_id: The id of a registration that names none (`SERVICE_INSTANCE_ID`).
+        records: Where the process records how it is, by its own health check URL; None: servers check it.
         probe: Whether a GET of a URL answers 2xx; for `wait_until_healthy`.
         threads: False registers and deregisters in the caller's thread, under the longest lease, which nothing renews.
     """
@@ -146,6 +148,7 @@ class Registrar:
         origin: Origin,
         enabled: bool = True,
         default_instance_id: str | None = None,
+        records: RegistryRecords | None = None,
         probe: Callable[[str], bool] | None = None,
         threads: bool = True,
     ) -> None:
@@ -154,6 +157,7 @@ class Registrar:
         self._origin = origin
         self._enabled = enabled
         self._default_instance_id = default_instance_id
+        self._records = records
         self._probe = probe or answers_well
         self._threads = threads
         self._said = self._closed = False
@@ -231,8 +235,17 @@ class Registrar:
             raise ClosedError
         if not self._threads:
             ttl, readiness = LONGEST, None
+        by_itself = None
+        if self._records is not None and instance.health_check_url is not None:
+            by_itself = SelfCheck(self._records, instance)
         registration = Registration(
-            self._client, instance, ttl=ttl, origin=self._origin, readiness=readiness, threads=self._threads
+            self._client,
+            instance,
+            ttl=ttl,
+            origin=self._origin,
+            readiness=readiness,
+            self_check=by_itself,
+            threads=self._threads,
         )
         if self._enabled:
             self._begun = {one for one in self._begun if not one.wait_left(0)} | {registration}

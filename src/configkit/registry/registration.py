@@ -14,12 +14,14 @@ from configkit.models import Origin, ServiceInstance
 from configkit.ports import ServiceRegistryClient
 from configkit.registry import leaving
 from configkit.registry.readiness import Readiness
+from configkit.registry.selfcheck import SelfCheck
 
 logger = logging.getLogger("configkit.registry")
 
 _FIRST_RETRY, _LAST_RETRY = 0.25, 2.0
 _REFUSED_RETRY = 5.0
 _READY_POLL = 0.1
+_STARTING_PAUSE = 0.5
 
 
 class Registration:
@@ -41,6 +43,7 @@ class Registration:
         ttl: float,
         origin: Origin,
         readiness: Readiness | None = None,
+        self_check: SelfCheck | None = None,
         threads: bool = True,
     ) -> None:
         self.instance = instance
@@ -49,6 +52,7 @@ class Registration:
         self._ttl = ttl
         self._origin = origin
         self._readiness = readiness
+        self._self_check = self_check
         self._threads = threads
         self._pid = os.getpid()
         self._opened = self._attempted = self._troubled = False
@@ -137,6 +141,8 @@ class Registration:
                 pause = self._ttl / 3 * random.uniform(0.8, 1.0)  # noqa: S311
                 retry = _FIRST_RETRY
             self._settled.set()
+            if self.registered and self._self_check is not None:
+                pause = min(pause, self._check_oneself(self._self_check))
 
     def _renew(self) -> None:
         name, instance_id = self.instance.service_name, self.instance.instance_id
@@ -151,6 +157,16 @@ class Registration:
         self._attempted = True
         self._client.register(self.instance, ttl_seconds=self._ttl, origin=self._origin)
         self.registered = True
+        if self._self_check is not None:
+            self._self_check.restart()
+
+    def _check_oneself(self, check: SelfCheck) -> float:
+        """Return in how many seconds to check again at the latest."""
+        try:
+            check.check_if_due()
+        except Exception:  # the next one may be recorded again; what matters is the lease
+            logger.debug("a health check of this process could not be recorded", exc_info=True)
+        return _STARTING_PAUSE if check.starting else self._ttl
 
     def _note(self, error: Exception | None) -> None:
         """Say once that there is trouble, and once that it is over."""

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -33,6 +34,7 @@ from configkit.errors import (
 from configkit.models import Origin, ServiceInstance
 from configkit.ports import Backends, ServiceRegistryClient
 from configkit.registry.lifecycle import Registrar
+from configkit.registry.selfcheck import SelfCheck
 from tests.unit.registry.servers import free_port, listening, status
 from tests.waiting import eventually
 
@@ -472,3 +474,48 @@ def test_an_instance_that_somebody_else_removed_leaves_without_a_word(registrar:
         registry.registry.deregister("asr", registration.instance.instance_id, origin=ORIGIN)
     with pytest.raises(NotFoundError):
         registry.registry.heartbeat("asr", registration.instance.instance_id)
+
+
+def test_where_no_server_is_it_records_its_own_health(backends: Backends, registry: Watched) -> None:
+    codes = {"now": 503}
+    asked: list[int] = []
+
+    def answer(connection: Any) -> None:
+        asked.append(codes["now"])
+        connection.sendall(status(codes["now"]))
+
+    registrar = registrar_of(registry, records=backends.records)
+    with listening(answer) as server, registrar.register(url=URL, health_check_url=server.url):
+        eventually(lambda: len(asked) >= 2)
+        assert [one.status for one in registry.listed()] == ["unknown"]
+        codes["now"] = 200
+        eventually(lambda: registry.listed()[0].available)
+    assert registry.listed() == []
+    registrar.close()
+
+
+def test_one_bad_check_of_itself_is_forgiven_and_two_are_not(backends: Backends, registry: Watched) -> None:
+    instance = ServiceInstance("asr", URL, f"http://127.0.0.1:{free_port()}/")
+    backends.registry.register(instance, ttl_seconds=30, origin=ORIGIN)
+    assert backends.records is not None
+    with listening(status(200)) as server:
+        check = SelfCheck(backends.records, replace(instance, health_check_url=server.url), interval=0)
+        check.check_if_due()
+        assert not check.starting
+    check.check_if_due()
+    assert registry.listed()[0].status == "healthy"
+    check.check_if_due()
+    assert registry.listed()[0].status == "unhealthy"
+
+
+def test_its_own_health_is_not_checked_again_before_the_interval_is_over(backends: Backends) -> None:
+    instance = ServiceInstance("asr", URL)
+    assert backends.records is not None
+    with listening(status(200)) as server:
+        check = SelfCheck(backends.records, replace(instance, health_check_url=server.url), interval=60)
+        for _ in range(3):
+            check.check_if_due()
+        assert len(server.requests) == 1
+        check.restart()
+        check.check_if_due()
+        assert len(server.requests) == 2
