@@ -95,7 +95,7 @@ class ConfigVersion:
 @dataclass(frozen=True, slots=True)
 class ConfigSelector:
     """
-    Which keys a list is about; None means all.
+    Which keys a list is about; None means all, and nothing selects nothing.
 
     Attributes:
         keys: Only these keys, of any selected environment and service.

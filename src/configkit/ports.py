@@ -8,6 +8,8 @@ deadline that the backend was made with. Retries, caching, ordering and fallback
 
 A mutation that has returned is durable, is in the journal of its deployment, and will be announced on the deployment's
 `EventBus`, even if this process dies at once. A mutation that raised `UnavailableError` may or may not have happened.
+One that raised anything else changed nothing. The author that is kept is whom the deployment knows the caller as, where
+it goes by credentials, and else `Origin.changed_by`. Lists take a *limit* of 1 to 500, and order names by code point.
 """
 
 from __future__ import annotations
@@ -37,9 +39,11 @@ class ConfigStore(Protocol):
     Configuration with versions.
 
     Versions of a path start at 1 and grow by exactly one with each write. Deleting version n leaves a tombstone of
-    version n: the next write is n + 1. Values are JSON values but null; what is read may be changed by the caller
-    without effect on the store. A store reached with credentials that may not read secrets answers secrets with
-    ``masked=True`` and no value.
+    version n: the next write is n + 1, and the older versions can still be read. The last 100 versions are kept. Values
+    are JSON values but null (tuples become lists); what is read may be changed by the caller without effect on the store.
+    A store reached with credentials that may not read secrets answers secrets with ``masked=True`` and no value; so may
+    the answer to any write of a secret. A `NotFoundError` has ``deleted`` and ``version`` set where the latest version
+    is a tombstone. A comment is text of at most 1024 characters.
     """
 
     def read(self, path: ConfigPath, version: int | None = None) -> ConfigVersion:
@@ -47,8 +51,7 @@ class ConfigStore(Protocol):
         Return *version*, or the latest.
 
         Raises:
-            NotFoundError: Never written; or the version is pruned, deleted, or not reached yet. With ``deleted`` and
-                ``version`` set where the latest version is a tombstone.
+            NotFoundError: Never written; or the version is pruned, deleted, or not reached yet.
         """
 
     def read_service(self, environment: str, service_name: str) -> dict[str, ConfigVersion]:
@@ -167,10 +170,13 @@ class ServiceRegistryClient(Protocol):
         self, instance: ServiceInstance, *, ttl_seconds: float | None = None, origin: Origin
     ) -> tuple[ServiceInstance, bool]:
         """
-        List *instance*, replacing what its id was before.
+        List *instance*, replacing what its id was before. Names with capitals are read here, never registered.
 
         Returns the instance as listed, and whether it is new. Its status is ``unknown`` until checked; a repeated
         registration under the same health check URL keeps what the last check found.
+
+        Raises:
+            InvalidDocumentError: The service's name has capitals, or *ttl_seconds* is not a number from 5 to 3600.
         """
 
     def deregister(self, service_name: str, instance_id: str, *, origin: Origin) -> None:
@@ -197,7 +203,7 @@ class EventBus(Protocol):
 
     Every change that was committed after `subscribe` returned is delivered at least once, in any order, within a
     second; where events may have been missed, a `Resync` is. Delivery is on a thread of the bus, one at a time for
-    each subscriber; what a subscriber raises is logged and harms nobody else.
+    each subscriber, which may use the stores, and end its subscription; what it raises is logged and harms nobody else.
     """
 
     def subscribe(self, deliver: Callable[[Event], None]) -> Callable[[], None]:
@@ -239,7 +245,9 @@ class JournalEntry:
         action: ``create``, ``update``, ``delete``, ``rollback``, ``read`` (of a secret), ``register``, ``deregister``,
             ``expire``, ``revoke``.
         kind: ``config``, ``flag``, ``registry`` or ``token``.
-        subject: Path or name of what it is about, such as ``production/asr-service/api_key``.
+        subject: What it is about: ``environment/service/key``, ``environment/flag``, ``service/instance_id``, or the
+            token's name.
+        version: Of the value, or the environment's counter after the change of a flag.
     """
 
     kind: Literal["config", "flag", "registry", "token"]

@@ -33,7 +33,7 @@ def encode(value: JsonValue, *, pointer: str = "/value") -> str:
     if value == MASK:
         raise InvalidDocumentError("this is the mask of a secret, not a value; send the secret itself", pointer=pointer)
     _check(value, MAX_DEPTH, pointer)
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=dict)
     if len(text) > MAX_BYTES or len(text.encode()) > MAX_BYTES:
         raise InvalidDocumentError("larger than 512 KiB as JSON; store it elsewhere and configure its address", pointer=pointer)
     return text

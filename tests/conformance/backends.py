@@ -48,10 +48,15 @@ def sqlite(folder: Path) -> Iterator[Deployment]:
 
 @contextmanager
 def http(folder: Path) -> Iterator[Deployment]:
+    """Over the real server on a free port of loopback, which runs on a deployment in memory."""
     from configkit.backends.http import open_http
+    from configkit.client import ConfigKit
+    from configkit_server import TokenAuth, create_app
+    from configkit_server.serving import serving
 
-    with serving() as url, _open(lambda: open_http(url)) as one, _open(lambda: open_http(url)) as other:
-        yield Deployment("http", one, other, known_as="loopback")
+    with ConfigKit(open_memory()) as kit, serving(create_app(kit, auth=TokenAuth(kit.backends.tokens))) as url:  # noqa: SIM117
+        with _open(lambda: open_http(url)) as one, _open(lambda: open_http(url)) as other:
+            yield Deployment("http", one, other, known_as="loopback")
 
 
 @contextmanager
@@ -61,17 +66,6 @@ def _open(opener: Callable[[], Backends]) -> Iterator[Backends]:
         yield backends
     finally:
         backends.close()
-
-
-@contextmanager
-def serving() -> Iterator[str]:
-    """Serve a deployment in memory by the real server on a free port of the loopback, and give its address."""
-    from configkit.client import ConfigKit
-    from configkit_server import TokenAuth, create_app
-    from configkit_server.serving import serving as served
-
-    with ConfigKit(open_memory()) as kit, served(create_app(kit, auth=TokenAuth(kit.backends.tokens))) as url:
-        yield url
 
 
 OPENERS: dict[str, Callable[[Path], AbstractContextManager[Deployment]]] = {"memory": memory, "sqlite": sqlite, "http": http}

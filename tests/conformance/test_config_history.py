@@ -99,6 +99,16 @@ def test_rollback_brings_back_the_secret_mark_of_that_version(deployment: Deploy
     assert store.read(path).value == "was secret"
 
 
+def test_rollback_to_a_plain_version_is_plain_but_the_key_counts_as_secret(deployment: Deployment) -> None:
+    path = fresh.path()
+    store = deployment.one.config
+    store.create(path, "was plain", is_encrypted=False, origin=ORIGIN)
+    store.update(path, "is secret", origin=ORIGIN, is_encrypted=True)
+    back = store.rollback(path, 1, origin=ORIGIN)
+    assert (back.version, back.is_encrypted, back.ever_secret) == (3, False, True)
+    assert store.read(path).value == "was plain"
+
+
 def test_rollback_revives_a_deleted_key(deployment: Deployment) -> None:
     path = fresh.path()
     store = deployment.one.config

@@ -85,7 +85,7 @@ def test_a_version_that_was_not_reached_yet_is_not_found(deployment: Deployment)
     for version in (2, 1000):
         with pytest.raises(NotFoundError) as caught:
             deployment.one.config.read(path, version)
-        assert caught.value.deleted is False
+        assert (caught.value.deleted, caught.value.version) == (False, 0)
 
 
 def test_an_update_with_the_version_that_is_there_is_written(deployment: Deployment) -> None:
@@ -186,7 +186,7 @@ def test_older_versions_outlive_a_delete_and_the_deleted_one_does_not(deployment
     store.create(path, "third", is_encrypted=False, origin=ORIGIN)
     with pytest.raises(NotFoundError) as caught:
         store.read(path, 2)
-    assert caught.value.deleted is False
+    assert (caught.value.deleted, caught.value.version) == (False, 0)
 
 
 def test_deleting_the_expected_version_is_done_and_another_one_conflicts(deployment: Deployment) -> None:

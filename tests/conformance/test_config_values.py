@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -86,6 +87,14 @@ def test_a_value_of_the_greatest_depth_comes_back_as_it_was(deployment: Deployme
     path = fresh.path()
     deployment.one.config.create(path, _nested(64), is_encrypted=False, origin=ORIGIN)
     assert deployment.one.config.read(path).value == _nested(64)
+
+
+def test_tuples_and_other_mappings_are_lists_and_objects(deployment: Deployment) -> None:
+    path = fresh.path()
+    value = {"pair": (1, (2,)), "frozen": MappingProxyType({"a": MappingProxyType({})})}
+    written = deployment.one.config.create(path, value, is_encrypted=False, origin=ORIGIN)
+    assert written.value == {"pair": [1, [2]], "frozen": {"a": {}}}
+    assert deployment.other.config.read(path).value == written.value
 
 
 def _nested(depth: int) -> Any:

@@ -38,6 +38,7 @@ def _claim_all(records: RegistryRecords, *, interval: float = NEVER_AGAIN, limit
     claimed: list[str] = []
     while due := records.due_checks(interval=interval, limit=limit):
         assert len(due) <= limit
+        assert len(claimed) < 10_000, "claims do not last"
         claimed += [instance.service_name for instance in due]
     return claimed
 

@@ -285,6 +285,27 @@ def test_a_slow_subscriber_delays_nobody_else() -> None:
     bus.close()
 
 
+def test_what_still_waits_when_a_subscription_ends_is_not_delivered() -> None:
+    bus = MemoryBus()
+    begun, release = threading.Event(), threading.Event()
+    told: list[Event] = []
+
+    def deliver(event: Event) -> None:
+        told.append(event)
+        begun.set()
+        release.wait(10)
+
+    others = set(threading.enumerate())
+    end = bus.subscribe(deliver)
+    bus.publish(Resync("first"))
+    bus.publish(Resync("second"))
+    assert begun.wait(5)
+    end()
+    release.set()
+    eventually(lambda: not {thread for thread in threading.enumerate() if thread.name == "configkit-memory-bus"} - others)
+    assert told == [Resync("first")]
+
+
 def test_there_is_no_thread_until_somebody_subscribes_and_none_after_it_ends() -> None:
     others = set(threading.enumerate())
 
