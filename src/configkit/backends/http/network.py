@@ -68,7 +68,7 @@ class Network(httpcore2.NetworkBackend):
         """Connect to the first address of *host* that answers; each gets an equal part of the time that is left."""
         try:
             addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the latter for a label that is empty or too long
             raise httpcore2.ConnectError(str(error)) from error
         failure: Exception = httpcore2.ConnectError(f"{host} has no address")
         for number, (family, kind, protocol, _, address) in enumerate(addresses):

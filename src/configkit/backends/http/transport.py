@@ -91,7 +91,10 @@ class Transport:
         """Return the client, made when it is first needed: most forked children never do."""
         with self._change:
             if self._made is None:
-                transport = _PooledTransport(self._network, secure=self.url.startswith("https:"))
+                try:
+                    transport = _PooledTransport(self._network, secure=self.url.startswith("https:"))
+                except OSError as error:
+                    raise unavailable("connect", f"the trusted certificates cannot be read: {error}") from error
                 self._made = httpx2.Client(transport=transport, headers=self._headers, trust_env=False, follow_redirects=False)
             return self._made
 
@@ -267,6 +270,10 @@ def _checked_url(url: str) -> str:
     check_url(url, pointer="/url")
     if "?" in url:
         raise InvalidDocumentError("the address of a configkit server has no query", pointer="/url")
+    try:
+        httpx2.URL(url)
+    except httpx2.InvalidURL:
+        raise InvalidDocumentError("the host of the address is not one", pointer="/url") from None
     return url.rstrip("/")
 
 

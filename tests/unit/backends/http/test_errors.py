@@ -197,12 +197,28 @@ def test_an_endless_body_is_cut(serve: Serve, connect: Connect, monkeypatch: pyt
 
 @pytest.mark.parametrize(
     "url",
-    ["", "localhost:8082", "ftp://host", "http://user:pw@host", "http://host?x=1", "http://", "http://host:0", "http://ho st"],
+    [
+        "",
+        "localhost:8082",
+        "ftp://host",
+        "http://user:pw@host",
+        "http://host?x=1",
+        "http://",
+        "http://host:0",
+        "http://ho st",
+        "http://[1]/",
+    ],
 )
 def test_a_malformed_address_is_refused_and_names_the_field(connect: Connect, url: str) -> None:
     with pytest.raises(InvalidDocumentError) as caught:
         connect(url)
     assert caught.value.pointer == "/url"
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 300, "no-such-host.invalid"], ids=["empty label", "long label", "unknown"])
+def test_a_host_that_cannot_be_found_is_unavailable(connect: Connect, host: str) -> None:
+    with pytest.raises(UnavailableError):
+        connect(f"http://{host}:8082").config.read(PATH)
 
 
 @pytest.mark.parametrize("token", ["", "two words", "line\nbreak", "umläut"])

@@ -73,6 +73,14 @@ def test_a_server_whose_certificate_is_not_trusted_gets_no_token(stack: ExitStac
     assert server.requests == []
 
 
+def test_certificates_that_cannot_be_read_are_unavailable(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
+    with pytest.raises(UnavailableError, match="certificates"):
+        connect("https://127.0.0.1:1").config.read(PATH)
+
+
 def test_a_server_that_never_finishes_the_handshake_is_left_by_the_deadline(connect: Connect) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as mute:
         store = connect(f"https://127.0.0.1:{mute.getsockname()[1]}", deadline=0.4).config
