@@ -99,11 +99,11 @@ class ConfigKit:
         self.services = Services(backends.registry, self.calls, revive=self._revive)
         self._registrar = Registrar(
             backends.registry,
-            self.calls,
             service_name=self.service_name,
             origin=self.origin,
             enabled=registry_enabled,
             default_instance_id=instance_id,
+            records=backends.records,
             threads=threads,
         )
         self._closed = False
@@ -125,6 +125,7 @@ class ConfigKit:
         zone: str | None = None,
         metadata: Mapping[str, str] | None = None,
         ttl_seconds: float | None = None,
+        ready: Callable[[], bool] | None = None,
         wait_until_healthy: bool = False,
     ) -> Registered:
         """
@@ -139,6 +140,7 @@ class ConfigKit:
             health_check_url: Where a GET answers 2xx while it is well.
             service_name: This client's service unless named.
             ttl_seconds: The length of the lease, which is renewed by itself; 5 to 3600.
+            ready: Register only once this answers true; asked in the background.
             wait_until_healthy: Register only once the health check URL answers 2xx.
 
         Raises:
@@ -153,6 +155,7 @@ class ConfigKit:
             zone=zone,
             metadata=metadata,
             ttl_seconds=ttl_seconds,
+            ready=ready,
             wait_until_healthy=wait_until_healthy,
         )
 

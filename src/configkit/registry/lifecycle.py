@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import TypeVar, cast
 
-from configkit.calls import Calls
 from configkit.errors import ClosedError, InvalidDocumentError
 from configkit.models import Origin, ServiceInstance
 from configkit.names import check_service_name
@@ -130,7 +129,7 @@ class Registrar:
     Registers this process, as one instance or several.
 
     Args:
-        client: The registry; called from one thread for each registration.
+        client: The registry; called from one thread for each registration, which no other call can hold up.
         service_name: The service of a registration that names none.
         enabled: False (`SERVICE_REGISTRY_ENABLED=false`) makes registering do nothing, and say so once.
         default_instance_id: The id of a registration that names none (`SERVICE_INSTANCE_ID`).
@@ -142,7 +141,6 @@ class Registrar:
     def __init__(
         self,
         client: ServiceRegistryClient,
-        calls: Calls | None = None,  # noqa: ARG002  a registration has its own thread, which no other call can hold up
         *,
         service_name: str | None,
         origin: Origin,
