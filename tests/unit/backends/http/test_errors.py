@@ -215,7 +215,7 @@ def test_a_malformed_address_is_refused_and_names_the_field(connect: Connect, ur
     assert caught.value.pointer == "/url"
 
 
-@pytest.mark.parametrize("host", ["a..b", "a" * 300, "no-such-host.invalid"], ids=["empty label", "long label", "unknown"])
+@pytest.mark.parametrize("host", ["a..b", "a" * 300], ids=["empty label", "long label"])
 def test_a_host_that_cannot_be_found_is_unavailable(connect: Connect, host: str) -> None:
     with pytest.raises(UnavailableError):
         connect(f"http://{host}:8082").config.read(PATH)
