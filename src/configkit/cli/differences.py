@@ -35,7 +35,7 @@ class Change:
     version: int | None
 
 
-def compared(path: ConfigPath, value: JsonValue, secret: bool, present: ConfigVersion | None) -> Change:  # noqa: FBT001
+def compared(path: ConfigPath, value: JsonValue, *, secret: bool, present: ConfigVersion | None) -> Change:
     """Return what writing *value* to *path* changes. A secret that may not be read counts as another value."""
     hidden = secret or (present is not None and is_secret(present))
     after = shown(value, hidden=hidden)

@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import PurePath
 from typing import Any
 
-from configkit.errors import InvalidDocumentError, MissingExtraError
+from configkit.errors import InvalidDocumentError
 from configkit.values import JsonValue
 
 SECRETS = "$secrets"
@@ -169,7 +169,8 @@ def _load_dotenv(text: str) -> Document:
         if binding.key is None:
             continue
         if binding.value is None:
-            raise InvalidDocumentError(f"line {line}: {binding.key} has no value")
+            # It may be a line of a value that was not quoted: not to be repeated.
+            raise InvalidDocumentError(f"line {line}: not KEY=VALUE")
         if binding.key in values:
             raise InvalidDocumentError(f"line {line}: {binding.key} is there twice")
         values[binding.key], lines[binding.key] = binding.value, line
@@ -179,8 +180,6 @@ def _load_dotenv(text: str) -> Document:
 
 
 def _bindings(text: str) -> list[Any]:
-    try:
-        from dotenv.parser import parse_stream  # noqa: PLC0415
-    except ModuleNotFoundError:
-        raise MissingExtraError("cli", "reading and writing dotenv files") from None
+    from dotenv.parser import parse_stream  # noqa: PLC0415  no other format needs it
+
     return list(parse_stream(io.StringIO(text, newline="")))

@@ -15,10 +15,15 @@ PATIENCE = 2.0
 
 
 class Progress:
-    """Counts steps; from the third second on a terminal shows a bar of them."""
+    """
+    Counts steps, and on a terminal shows a bar of them.
 
-    def __init__(self, text: str, total: int) -> None:
-        self._text, self._total = text, total
+    Args:
+        patience: Seconds until it shows.
+    """
+
+    def __init__(self, text: str, total: int, *, patience: float = PATIENCE) -> None:
+        self._text, self._total, self._patience = text, total, patience
         self._done = 0
         self._begun = time.monotonic()
         self._bar: Bar | None = None
@@ -27,7 +32,7 @@ class Progress:
     def step(self) -> None:
         """Count one step."""
         self._done += 1
-        if self._bar is None and time.monotonic() - self._begun > PATIENCE and is_terminal(sys.stderr):
+        if self._bar is None and time.monotonic() - self._begun >= self._patience and is_terminal(sys.stderr):
             self._bar = Bar(console=console(sys.stderr), transient=True)
             self._task = self._bar.add_task(self._text, total=self._total)
             self._bar.start()

@@ -87,7 +87,7 @@ def import_(
     checked = _checked(document, prefix, _marked(document, secret or [], secrets))
     with session.kit() as kit:
         present = kit.documents.read_service(session.environment, session.service_name)
-        changes = [compared(session.path(key), value, mark, present.get(key)) for key, value, mark in checked]
+        changes = [compared(session.path(key), value, secret=mark, present=present.get(key)) for key, value, mark in checked]
         if not session.out.machine:
             _show(session, changes)
         if not dry_run:

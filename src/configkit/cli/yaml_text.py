@@ -17,7 +17,10 @@ _SCALARS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "flo
 
 def dump_yaml(content: dict[str, Any]) -> str:
     """Return *content* as YAML, its keys in their order."""
-    return str(yaml.safe_dump(content, allow_unicode=True, sort_keys=False))
+    text = str(yaml.safe_dump(content, allow_unicode=True, sort_keys=False))
+    # Some rare line separators are written as they are and read as others; escaped, every character survives.
+    faithful = yaml.safe_load(text) == content
+    return text if faithful else str(yaml.safe_dump(content, allow_unicode=False, sort_keys=False))
 
 
 def parse_yaml(text: str) -> tuple[Any, dict[str, int]]:
@@ -27,7 +30,10 @@ def parse_yaml(text: str) -> tuple[Any, dict[str, int]]:
     Raises:
         InvalidDocumentError: It is not YAML, or says what JSON cannot: the message tells the line, never the value.
     """
-    loader = _Loader(text)
+    try:
+        loader = _Loader(text)
+    except yaml.YAMLError:
+        raise InvalidDocumentError("not YAML: a character that is not allowed") from None
     try:
         node = loader.get_single_node()
         if node is None:
@@ -38,8 +44,8 @@ def parse_yaml(text: str) -> tuple[Any, dict[str, int]]:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}: " if mark else ""
         raise InvalidDocumentError(f"{where}not YAML") from None
-    except (yaml.YAMLError, ValueError):
-        raise InvalidDocumentError("not YAML: a character or a number that cannot be read") from None
+    except ValueError:
+        raise InvalidDocumentError("not YAML: a number that cannot be read") from None
     except RecursionError:
         raise InvalidDocumentError("nested too deeply") from None
     finally:
