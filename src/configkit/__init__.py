@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from configkit import testing
     from configkit.client import ConfigKit, Status
     from configkit.config.view import Config, current
     from configkit.config.watching import Subscription, ValueChanged
@@ -63,6 +64,8 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 def __getattr__(name: str) -> object:
     """Import a public name when it is first used, so that importing the package alone costs next to nothing."""
+    if name == "testing":
+        return import_module("configkit.testing")
     if name not in _HOME:
         raise AttributeError(f"module 'configkit' has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_HOME[name]), name)
@@ -98,4 +101,5 @@ __all__ = [
     "ValueChanged",
     "connect",
     "current",
+    "testing",
 ]
