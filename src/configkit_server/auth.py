@@ -31,6 +31,8 @@ from configkit_server.problems import CREDENTIALS_REQUIRED, UNAUTHENTICATED, Pro
 logger = logging.getLogger("configkit.auth")
 
 REFRESH_SECONDS = 5.0
+PATIENCE_SECONDS = 0.25
+"""How often unknown tokens can make the server read them all again."""
 _FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via")
 _CHALLENGE = ((b"www-authenticate", b'Bearer realm="configkit"'),)
 _REMEDY = "create a token on the server with `configkit token create` and send it as Authorization: Bearer"
@@ -94,6 +96,7 @@ class TokenAuth:
         self._extra = Token("CONFIGKIT_TOKEN", tokens.digest(extra), frozenset(SCOPES)) if extra else None
         self._grants: dict[str, Grant] | None = None if store is not None else self._with_extra([])
         self._fresh_until = 0.0
+        self._read_at = 0.0
         self._executor: Executor | None = None
         self._loading = asyncio.Lock()
 
@@ -123,23 +126,18 @@ class TokenAuth:
             grants = await self._known()
         given = headers.get(b"authorization")
         if given is not None:
-            return self._bearer(given, grants)
+            grant = _bearer(given, grants)
+            if grant is None and self._store is not None and time.monotonic() > self._read_at + PATIENCE_SECONDS:
+                # It may have been made a moment ago.
+                self._fresh_until = 0.0
+                grant = _bearer(given, await self._known())
+            if grant is None:
+                raise ProblemError(UNAUTHENTICATED, "the token is not valid, or was revoked", headers=_CHALLENGE)
+            return grant
         if grants:
             raise ProblemError(UNAUTHENTICATED, f"send a token; {_REMEDY}", headers=_CHALLENGE)
         _check_local(scope, headers)
         return LOCAL
-
-    def _bearer(self, given: bytes, grants: Mapping[str, Grant]) -> Grant:
-        scheme, _, secret = given.partition(b" ")
-        grant = None
-        if scheme.lower() == b"bearer" and len(secret) <= 512:
-            presented = tokens.digest(secret.strip().decode("latin-1"))
-            for digest, candidate in grants.items():
-                if hmac.compare_digest(digest, presented):
-                    grant = candidate
-        if grant is None:
-            raise ProblemError(UNAUTHENTICATED, "the token is not valid, or was revoked", headers=_CHALLENGE)
-        return grant
 
     async def _known(self) -> dict[str, Grant]:
         if self._store is None:
@@ -150,7 +148,8 @@ class TokenAuth:
             if self._grants is not None and time.monotonic() <= self._fresh_until:
                 return self._grants
             # Set before the read: an event that comes meanwhile makes the answer old at once.
-            self._fresh_until = time.monotonic() + REFRESH_SECONDS
+            self._read_at = time.monotonic()
+            self._fresh_until = self._read_at + REFRESH_SECONDS
             try:
                 self._grants = self._with_extra(await self._executor.run(self._store.all))
             except BackendError:
@@ -163,6 +162,18 @@ class TokenAuth:
     def _with_extra(self, stored: list[Token]) -> dict[str, Grant]:
         known = [*stored, self._extra] if self._extra is not None else stored
         return {token.digest: Grant(token.name, token.scopes, token.environments, token.services) for token in known}
+
+
+def _bearer(given: bytes, grants: Mapping[str, Grant]) -> Grant | None:
+    scheme, _, secret = given.partition(b" ")
+    if scheme.lower() != b"bearer" or len(secret) > 512:
+        return None
+    presented = tokens.digest(secret.strip().decode("latin-1"))
+    found = None
+    for digest, candidate in grants.items():
+        if hmac.compare_digest(digest, presented):
+            found = candidate
+    return found
 
 
 def _check_local(scope: AsgiScope, headers: Mapping[bytes, bytes]) -> None:

@@ -19,6 +19,7 @@ from configkit.ports import SCOPES, Backends, Token
 from configkit.registry.addresses import AddressPolicy
 from configkit_server import Limits, TokenAuth, create_app
 from configkit_server.serving import serving
+from tests.waiting import eventually
 
 PLACE = {"environment": "development", "service_name": "asr-service"}
 CONFIG = "/api/v1/config"
@@ -56,7 +57,9 @@ class Deployed:
         named = name or f"test-{secret[3:11].replace('_', 'x').replace('-', 'y')}"
         made = Token(named, tokens.digest(secret), frozenset(scopes), **limits)  # type: ignore[arg-type]
         self.kit.backends.tokens.create(made, origin=Origin("test"))
-        return {"Authorization": f"Bearer {secret}"}
+        headers = {"Authorization": f"Bearer {secret}"}
+        eventually(lambda: self.http.get("/health", headers=headers).status_code != 401)
+        return headers
 
     def create(self, key: str, value: Any, **fields: Any) -> dict[str, Any]:
         """Create a value and return what was answered."""
