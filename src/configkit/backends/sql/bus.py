@@ -12,7 +12,7 @@ import random
 import sqlite3
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from configkit.backends.sql import sqlite
 from configkit.backends.sql.engine import FORK_PATIENCE, Database
@@ -141,7 +141,9 @@ class SqliteBus:
         self._thread = None
         self._subscribers = ()
         self._position = None
-        self._disconnected()
+        self._connection = None
+        self._identity = None
+        self._mark = None
 
     def _run(self, stop: threading.Event) -> None:
         pause, failing = self._every, False
@@ -207,6 +209,9 @@ class SqliteBus:
         found = sqlite.identity(self._database.path)
         if self._connection is None or found != self._identity:
             self._disconnect()
+            if self._position is not None and found != self._identity:
+                # Another file may be at our very position and yet not be what was read before.
+                self._position = replace(self._position, log_id="")
             self._connection = sqlite.connect(self._database.path, patience=1.0, writes=False)
             self._identity = found
         return self._connection
@@ -214,12 +219,7 @@ class SqliteBus:
     def _disconnect(self) -> None:
         if self._connection is not None:
             self._connection.close()
-        self._disconnected()
-
-    def _disconnected(self) -> None:
-        self._connection = None
-        self._identity = None
-        self._mark = None
+        self._connection = self._mark = None
 
 
 _INHERITED: list[sqlite3.Connection | None] = []

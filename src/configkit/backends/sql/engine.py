@@ -152,12 +152,12 @@ class Database:
 
     @contextmanager
     def _operation(self, operation: str) -> Iterator[None]:
-        if self._closed:
-            raise ClosedError
         gate = self._gate
         if not gate.enter(self.deadline):
             raise UnavailableError("the process is forking; try again", backend=BACKEND, operation=operation)
         try:
+            if self._closed:
+                raise ClosedError
             with translated(self.path, operation):
                 self.check_file()
                 yield

@@ -241,14 +241,16 @@ def test_a_file_that_took_the_place_of_the_open_one_is_a_resync_and_is_what_is_w
     opened: Open, file: Path, tmp_path: Path
 ) -> None:
     backends = opened(master_key="a passphrase of some length")
+    assert isinstance(backends.bus, SqliteBus)
     put(backends, "one")
     backup(file, tmp_path / "backup.db")
     told: list[Event] = []
     backends.bus.subscribe(told.append)
-    put(backends, "two")
-    for suffix in ("-wal", "-shm"):
-        file.with_name(f"configkit.db{suffix}").unlink()
-    (tmp_path / "backup.db").replace(file)
+    with backends.bus._lock:  # the poller has read as far as the other file goes
+        put(backends, "two")
+        for suffix in ("-wal", "-shm"):
+            file.with_name(f"configkit.db{suffix}").unlink()
+        (tmp_path / "backup.db").replace(file)
     eventually(lambda: any(isinstance(each, Resync) for each in told))
     assert set(backends.config.read_service("development", "svc")) == {"one"}
     put(backends, "three")

@@ -76,6 +76,19 @@ def test_a_value_that_becomes_secret_is_gone_from_file_and_log_with_all_its_vers
     assert all(version.ever_secret for version in config.history(PATH, limit=100))
 
 
+def test_a_reader_can_keep_the_old_log_no_longer_than_until_the_next_write(opened: Open, file: Path) -> None:
+    config = opened(deadline=0.3).config
+    config.create(PATH, CANARY, is_encrypted=False, origin=ORIGIN)
+    with closing(sqlite3.connect(file, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM config_version").fetchall()
+        config.update(PATH, "another", origin=ORIGIN, is_encrypted=True)
+        assert CANARY.encode() in everywhere(file)
+        reader.execute("COMMIT")
+        config.create(ConfigPath("production", "asr-service", "other"), "other", is_encrypted=False, origin=ORIGIN)
+        assert CANARY.encode() not in everywhere(file)
+
+
 def test_a_key_that_was_ever_secret_stays_encrypted_and_marked(opened: Open, file: Path) -> None:
     config = opened().config
     config.create(PATH, "first", is_encrypted=True, origin=ORIGIN)
