@@ -52,6 +52,14 @@ def test_an_open_event_stream_does_not_hold_up_the_end(tmp_path: Path) -> None:
             assert process.wait(15) == 0
 
 
+def test_sigterm_before_it_listens_is_not_lost(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with started("serve", "--port", "0", log=log) as process:
+        line_of(log, "mode ")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) == 0
+
+
 def test_ctrl_c_is_quiet_and_exit_code_130(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with started("serve", "--port", "0", log=log) as process:

@@ -18,4 +18,4 @@ def demo() -> None:
     """Show configuration, a secret, a flag, discovery and a crash, with real processes; leaves nothing behind."""
     from configkit.cli.demo import run  # noqa: PLC0415  it needs the server, which no other command does
 
-    run(console(sys.stdout))
+    raise typer.Exit(run(console(sys.stdout)))

@@ -67,7 +67,7 @@ def serve(
             serving.main.log_to_stderr()
             logging.getLogger("configkit").setLevel(log_level.upper())
             application = serving.main.app_of(kit, settings, loopback=is_loopback(address))
-            serving.run(application, listener, address)
+            serving.run(application, listener, address, lambda: bool(noted))
     raise typer.Exit(INTERRUPTED if signal.SIGINT in noted else OK)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import socket
 import sys
+from collections.abc import Callable
 
 import uvicorn
 from starlette.applications import Starlette
 
+from configkit.errors import UnavailableError
 from configkit_server import main
 from configkit_server.serving import Server
 
@@ -18,21 +20,32 @@ SHUTDOWN_SECONDS = 5
 
 
 class _Announced(Server):
-    """Says where it listens, once it does."""
+    """Says where it listens, once it does; told to end before it could listen to signals, it ends at once."""
 
-    def __init__(self, config: uvicorn.Config, url: str) -> None:
+    def __init__(self, config: uvicorn.Config, url: str, told_to_end: Callable[[], bool]) -> None:
         super().__init__(config)
         self._url = url
+        self._told_to_end = told_to_end
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             sys.stdout.write(f"listening on {self._url}\n")
             sys.stdout.flush()
+        if self._told_to_end():
+            self.should_exit = True
 
 
-def run(application: Starlette, listener: socket.socket, host: str) -> None:
-    """Serve *application* on *listener* until the process is told to end."""
+def run(application: Starlette, listener: socket.socket, host: str, told_to_end: Callable[[], bool]) -> None:
+    """
+    Serve *application* on *listener* until the process is told to end.
+
+    Args:
+        told_to_end: Whether it was, before this took its signals over.
+
+    Raises:
+        UnavailableError: It did not start.
+    """
     config = uvicorn.Config(
         application,
         host=host,
@@ -44,4 +57,7 @@ def run(application: Starlette, listener: socket.socket, host: str) -> None:
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
     shown = f"[{host}]" if ":" in host else host
-    _Announced(config, f"http://{shown}:{listener.getsockname()[1]}").run(sockets=[listener])
+    server = _Announced(config, f"http://{shown}:{listener.getsockname()[1]}", told_to_end)
+    server.run(sockets=[listener])
+    if not server.started:
+        raise UnavailableError("it did not start; its log says why", backend="server", operation="start")
