@@ -268,6 +268,17 @@ def test_keys_of_the_same_name_are_apart_by_service_and_environment(deployment: 
     assert [deployment.other.config.read(path).value for path in paths[1:]] == [1, 2, 3]
 
 
+def test_names_at_the_limits_of_what_is_allowed_are_names(deployment: Deployment) -> None:
+    unique = fresh.name("")[-8:]
+    service = f"a.b_c-{unique}".ljust(100, "z")
+    for key in ("k", "9", "a.b-c_d", "Z_", f"history-{unique}", "rollback", "bulk", "x" * 255):
+        path = fresh.path(key, service=service)
+        written = deployment.one.config.create(path, key, is_encrypted=False, origin=ORIGIN)
+        assert deployment.other.config.read(path) == written
+        assert [version.version for version in deployment.other.config.history(path, limit=5)] == [1]
+    assert len(deployment.other.config.read_service("development", service)) == 8
+
+
 def test_keys_that_differ_in_case_are_two_keys(deployment: Deployment) -> None:
     lower = fresh.path("model")
     upper = fresh.path("MODEL", service=lower.service_name)

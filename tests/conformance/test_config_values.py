@@ -76,11 +76,25 @@ def test_values_that_are_easily_harmed_come_back_as_they_were(deployment: Deploy
     assert fresh.text(read) == fresh.text(value)
 
 
-def test_a_large_value_comes_back_as_it_was(deployment: Deployment) -> None:
+@pytest.mark.parametrize(
+    "value",
+    ["x" * (512 * 1024 - 2), "ü" * (256 * 1024 - 1), "🚀" * (128 * 1024 - 1), "\x00" * 87_381, [0] * 262_143],
+    ids=["ascii", "two bytes", "four bytes", "escapes", "list"],
+)
+def test_a_value_of_the_greatest_size_comes_back_as_it_was(deployment: Deployment, value: Any) -> None:
     path = fresh.path()
-    value = {"text": "ü" * 200_000}
     deployment.one.config.create(path, value, is_encrypted=True, origin=ORIGIN)
     assert deployment.other.config.read(path).value == value
+
+
+def test_a_service_of_large_values_is_read_whole(deployment: Deployment) -> None:
+    service = fresh.name("svc")
+    value = "x" * (512 * 1024 - 2)
+    for number in range(8):
+        deployment.one.config.create(fresh.path(f"k{number}", service=service), value, is_encrypted=False, origin=ORIGIN)
+    read = deployment.other.config.read_service("development", service)
+    assert len(read) == 8
+    assert all(document.value == value for document in read.values())
 
 
 def test_a_value_of_the_greatest_depth_comes_back_as_it_was(deployment: Deployment) -> None:

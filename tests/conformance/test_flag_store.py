@@ -66,6 +66,41 @@ def test_any_flag_comes_back_as_it_was(
     assert (read.rollout_percentage, read.target_users) == (thousandths / 1000, tuple(dict.fromkeys(users)))
 
 
+@pytest.mark.parametrize(
+    "users",
+    [
+        [f"{number:05d}" for number in range(96_000)],
+        ["🚀" * 1023 + chr(0x4E00 + number) for number in range(191)],
+        ["\x01" * 1023 + chr(0x4E00 + number) for number in range(127)],
+    ],
+    ids=["many", "four bytes", "escapes"],
+)
+def test_a_flag_with_as_many_users_as_are_allowed_comes_back_as_it_was(deployment: Deployment, users: list[str]) -> None:
+    store = deployment.one.flags
+    flag = store.create(fresh.flag(target_users=tuple(users), description="\x01" * 4096), origin=ORIGIN)
+    assert deployment.other.flags.read("staging", flag.name).target_users == tuple(users)
+    changed = store.update("staging", flag.name, {"target_users": users[::-1]}, origin=ORIGIN)
+    assert changed.target_users == tuple(users[::-1])
+    with pytest.raises(InvalidDocumentError):
+        store.update("staging", flag.name, {"target_users": [*users, *(user + "+" for user in users[:5000])]}, origin=ORIGIN)
+    assert store.read("staging", flag.name) == changed
+    store.delete("staging", flag.name, origin=ORIGIN)
+
+
+@pytest.mark.parametrize("end", ["", "Z_", ".b-c_d", "evaluate", "x" * 220], ids=["plain", "underscore", "dots", "word", "long"])
+def test_a_flags_name_may_be_any_key(deployment: Deployment, end: str) -> None:
+    flag = deployment.one.flags.create(fresh.flag(name=f"{fresh.name('flag')}{end}"), origin=ORIGIN)
+    assert deployment.other.flags.read("staging", flag.name) == flag
+    assert deployment.other.flags.update("staging", flag.name, {"is_enabled": True}, origin=ORIGIN).is_enabled
+
+
+@pytest.mark.parametrize("name", ["evaluate", "batch", "9"])
+def test_a_flag_may_be_called_like_a_part_of_an_address(deployment: Deployment, name: str) -> None:
+    flag = deployment.one.flags.create(fresh.flag("production", name=name), origin=ORIGIN)
+    assert deployment.other.flags.read("production", name) == flag
+    deployment.one.flags.delete("production", name, origin=ORIGIN)
+
+
 def test_creating_a_flag_that_is_there_conflicts_and_changes_nothing(deployment: Deployment) -> None:
     created = deployment.one.flags.create(fresh.flag(description="first"), origin=ORIGIN)
     counter = _set(deployment.one.flags).version

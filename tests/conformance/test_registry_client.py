@@ -133,6 +133,17 @@ def test_whatever_status_is_claimed_an_instance_begins_unknown(deployment: Deplo
     assert [instance.status for instance in deployment.one.registry.instances(claimed.service_name)] == ["unknown"]
 
 
+def test_an_instance_may_say_as_much_as_is_allowed(deployment: Deployment) -> None:
+    metadata = {f"{number:02d}".ljust(128, "n"): "🚀" * 1024 for number in range(64)}
+    url = "http://10.0.0.5/" + "p" * 2032
+    wanted = fresh.instance(instance_id="i:" * 127 + "i", service_url=url, zone="z" * 64, weight=65535, metadata=metadata)
+    deployment.one.registry.register(wanted, origin=ORIGIN)
+    (listed,) = deployment.other.registry.instances(wanted.service_name)
+    assert (listed.instance_id, listed.service_url, listed.zone) == (wanted.instance_id, url, "z" * 64)
+    assert (listed.weight, dict(listed.metadata)) == (65535, metadata)
+    deployment.other.registry.deregister(wanted.service_name, wanted.instance_id, origin=ORIGIN)
+
+
 def test_instances_are_listed_by_id(deployment: Deployment) -> None:
     service = fresh.name("svc")
     ids = ["b", "Zeta", "a:b", "a", "a-b", "a.b", "a_b"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -16,6 +17,8 @@ TOTAL = 100_000
 
 MAX_TARGET_USERS = 100_000
 MAX_USER_ID = 1024
+MAX_TARGET_BYTES = 768 * 1024
+"""The users of one flag together, as JSON: so that every flag fits into one request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,15 @@ def check_users(users: object, *, pointer: str = "/target_users") -> tuple[str, 
         raise InvalidDocumentError(f"at most {MAX_TARGET_USERS} users; use a percentage for more", pointer=pointer)
     for index, user in enumerate(listed):
         names.check_text(user, limit=MAX_USER_ID, pointer=f"{pointer}/{index}", empty=False)
-    return tuple(dict.fromkeys(listed))
+    unique = tuple(dict.fromkeys(listed))
+    # No character is more than 6 bytes of JSON, so that ordinary lists need not be encoded to be measured.
+    if sum(map(len, unique)) * 6 + len(unique) * 3 > MAX_TARGET_BYTES and _json_size(unique) > MAX_TARGET_BYTES:
+        raise InvalidDocumentError("user ids of more than 768 KiB together; use a percentage for more", pointer=pointer)
+    return unique
+
+
+def _json_size(users: tuple[str, ...]) -> int:
+    return len(json.dumps(users, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 @dataclass(frozen=True, slots=True)
