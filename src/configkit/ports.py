@@ -360,7 +360,8 @@ class Backends:
         records, tokens, idempotency, journal: Only where the deployment's database is in reach (None in remote mode).
         cache: The process's memory; a fresh one is made where None.
         poll: Seconds between two looks at the stores (jittered) where announcements can be lost; None: they cannot.
-        after_fork: Drop what the parent's threads and sockets were, without closing them.
+        after_fork: Drop what the parent's threads and sockets were, without closing them, and forget the subscribers:
+            the client subscribes again.
         ping: Named checks that return or raise, for health.
     """
 

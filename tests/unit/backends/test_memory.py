@@ -325,17 +325,17 @@ def test_there_is_no_thread_until_somebody_subscribes_and_none_after_it_ends() -
     eventually(lambda: not started())
 
 
-def test_a_subscriber_goes_on_after_a_fork() -> None:
+def test_a_forked_child_forgets_the_subscribers_and_tells_those_who_subscribe_again() -> None:
     backends = open_memory()
+    before: list[Event] = []
     told: list[Event] = []
-    backends.bus.subscribe(told.append)
+    backends.bus.subscribe(before.append)
     backends.after_fork()
+    backends.bus.subscribe(told.append)
     backends.config.create(ConfigPath("staging", "svc", "key"), 1, is_encrypted=False, origin=ORIGIN)
     eventually(lambda: told)
+    assert before == []
     backends.close()
-
-
-# the journal
 
 
 def test_the_journal_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,10 +56,9 @@ class MemoryBus:
             subscriber.end()
 
     def after_fork(self) -> None:
-        """Give the subscribers threads of this process."""
+        """Forget the subscribers, whose threads are the parent's: the client subscribes again."""
         self._lock = threading.Lock()
-        for subscriber in self._subscribers:
-            subscriber.after_fork()
+        self._subscribers = ()
 
 
 class _Subscriber(Protocol):
@@ -67,16 +66,11 @@ class _Subscriber(Protocol):
 
     def end(self) -> None: ...
 
-    def after_fork(self) -> None: ...
-
 
 class _Threaded:
     def __init__(self, deliver: Deliver) -> None:
         self._deliver = deliver
         self._ended = False
-        self._start()
-
-    def _start(self) -> None:
         self._queue: SimpleQueue[Event | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, args=(self._queue,), name="configkit-memory-bus", daemon=True)
         self._thread.start()
@@ -91,9 +85,6 @@ class _Threaded:
     def end(self) -> None:
         self._ended = True
         self._queue.put(None)
-
-    def after_fork(self) -> None:
-        self._start()
 
 
 class _Inline:
@@ -117,9 +108,6 @@ class _Inline:
 
     def end(self) -> None:
         self._ended = True
-
-    def after_fork(self) -> None:
-        self._busy = threading.Lock()
 
 
 def _attempt(deliver: Deliver, event: Event) -> None:
