@@ -11,8 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from configkit_server.problems import BAD_REQUEST, ProblemError
-
 _TAGS = re.compile(r'\s*(?:(W/)?"([\x21\x23-\x7e]*)"\s*(?:,\s*|$))')
 
 
@@ -44,18 +42,13 @@ def expected_versions(if_match: str, layer: str) -> frozenset[int] | None:
     """
     Return the versions of *layer* that ``If-Match`` accepts; None: any.
 
-    Weak tags, tags of other layers and foreign tags accept nothing.
-
-    Raises:
-        ProblemError: It is not a list of entity tags.
+    Weak tags, tags of other layers, foreign tags, and what is no list of tags accept nothing: nothing is written then.
     """
     if if_match.strip() == "*":
         return None
     tags = _parse(if_match)
-    if tags is None:
-        raise ProblemError(BAD_REQUEST, "If-Match is * or a list of quoted entity tags")
     pattern = re.compile(re.escape(layer) + r":([1-9][0-9]{0,17})(?::masked)?")
-    found = (pattern.fullmatch(opaque) for weak, opaque in tags if not weak)
+    found = (pattern.fullmatch(opaque) for weak, opaque in tags or () if not weak)
     return frozenset(int(match[1]) for match in found if match)
 
 

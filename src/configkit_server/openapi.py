@@ -85,7 +85,7 @@ def _path_parameters(operation: Operation) -> list[dict[str, Any]]:
 def _parameter(parameter: Parameter) -> dict[str, Any]:
     schema = dict(parameter.schema)
     if parameter.repeated:
-        schema = {"type": "array", "items": schema, "maxItems": 500}
+        schema = {"type": "array", "items": schema, "maxItems": parameter.most}
     return {
         "name": parameter.name,
         "in": "query",
@@ -126,7 +126,7 @@ def problem_statuses(operation: Operation) -> set[int]:
     if operation.body is not None:
         found |= {400, 408, 413, 415}
     if operation.preconditions:
-        found |= {400, 412}
+        found.add(412)
     if operation.replay is not None:
         found |= {404, 409, 412}
     return found - set(operation.answers)

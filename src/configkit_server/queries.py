@@ -27,7 +27,7 @@ Reader = Callable[[str, str], Any]
 
 _CACHED_BYTES = 512
 _CACHED_QUERIES = 2048
-MAX_KEYS = 500
+MAX_FIELDS = 1000
 MAX_OFFSET = 1_000_000_000
 
 
@@ -41,6 +41,7 @@ class Parameter:
         schema: Its JSON schema in the OpenAPI document.
         default: The value where it is absent.
         repeated: It may be given several times, under its name or with ``[]`` appended; the value is a tuple or None.
+        most: How often at most, where it is repeated; all together stay below the 64 KiB that servers take as a URL.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Parameter:
     required: bool = False
     default: Any = None
     repeated: bool = False
+    most: int = 1
 
 
 class Query:
@@ -82,7 +84,7 @@ class Query:
 
     def _parse(self, query_string: bytes) -> Mapping[str, Any]:
         try:
-            pairs = parse_qsl(query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=2 * MAX_KEYS)
+            pairs = parse_qsl(query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
         except ValueError:
             raise ProblemError(INVALID, "the query string is not percent-encoded UTF-8 of at most 1000 parameters") from None
         errors: list[tuple[str, str]] = []
@@ -109,8 +111,8 @@ class Query:
         if parameter.repeated:
             listed = values.setdefault(parameter.name, [])
             listed.append(value)
-            if len(listed) == MAX_KEYS + 1:
-                errors.append((f"at most {MAX_KEYS}", pointer))
+            if len(listed) == parameter.most + 1:
+                errors.append((f"at most {parameter.most}", pointer))
         elif parameter.name in values:
             errors.append(("given more than once", pointer))
         else:
@@ -160,10 +162,12 @@ def flag(name: str, description: str, *, default: bool | None = False) -> Parame
 
 
 ENVIRONMENTS = Parameter(
-    "environment", _text(names.check_environment), ENVIRONMENT, "Only this environment; may be repeated.", repeated=True
+    "environment", _text(names.check_environment), ENVIRONMENT, "Only this environment; may be repeated.", repeated=True, most=64
 )
-SERVICES = Parameter("service_name", _text(names.check_service_name), SERVICE, "Only this service; may be repeated.", repeated=True)
-KEYS = Parameter("keys", _text(names.check_key), KEY, "Only these keys; `keys[]` is the same.", repeated=True)
+SERVICES = Parameter(
+    "service_name", _text(names.check_service_name), SERVICE, "Only this service; may be repeated.", repeated=True, most=100
+)
+KEYS = Parameter("keys", _text(names.check_key), KEY, "Only these keys; `keys[]` is the same.", repeated=True, most=150)
 VERSION = Parameter(
     "version",
     _whole(1, MAX_VERSION),

@@ -75,7 +75,7 @@ def raw_path(scope: Scope) -> bytes:
     path: bytes | None = scope.get("raw_path")
     path = quote(scope["path"], safe="/:@!$&'()*+,;=~").encode() if path is None else path.partition(b"?")[0]
     root = scope.get("root_path", "").encode()
-    if root and path.startswith(root):
+    if root and (path == root or path.startswith(root + b"/")):
         path = path[len(root) :]
     return path or b"/"
 
@@ -120,5 +120,7 @@ def _collect(node: _Node, path: bytes, fixed: dict[bytes, Methods]) -> None:
 def _refuse(methods: Methods) -> ProblemError:
     if not methods:
         return ProblemError(NO_SUCH_PATH, "no such path; /openapi.json lists them all")
-    allowed = ", ".join(sorted(methods))
+    # Of a path with a name of its own, that name's methods: what an item called like it answers is documented elsewhere.
+    own = [method for method, operation in methods.items() if not operation.is_item]
+    allowed = ", ".join(sorted(own or methods))
     return ProblemError(METHOD_NOT_ALLOWED, f"this path answers {allowed}", headers=[(b"allow", allowed.encode())])

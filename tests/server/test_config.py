@@ -98,9 +98,9 @@ def test_a_tag_of_something_else_never_matches(server: Deployed, tag: str) -> No
     assert read(server, "a").json()["value"] == 1
 
 
-def test_a_malformed_if_match_is_400_and_changes_nothing(server: Deployed) -> None:
+def test_a_malformed_if_match_matches_nothing(server: Deployed) -> None:
     server.create("a", 1)
-    problem(server.http.put(f"{CONFIG}/a", params=PLACE, json={"value": 2}, headers={"If-Match": "asr-service:1"}), 400)
+    problem(server.http.put(f"{CONFIG}/a", params=PLACE, json={"value": 2}, headers={"If-Match": "asr-service:1"}), 412)
     assert read(server, "a").json()["value"] == 1
 
 

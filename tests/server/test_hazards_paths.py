@@ -114,7 +114,7 @@ def test_an_item_with_a_trailing_slash_is_404(server: Deployed, path: str) -> No
     [
         ("PATCH", CONFIG, "GET, POST"),
         ("POST", f"{CONFIG}/a", "DELETE, GET, PUT"),
-        ("OPTIONS", f"{CONFIG}/bulk", "DELETE, GET, POST, PUT"),
+        ("OPTIONS", f"{CONFIG}/bulk", "POST"),
         ("DELETE", "/live", "GET"),
         ("GET", f"{REGISTRY}/register", "POST"),
         ("TRACE", FLAGS, "GET, POST"),
@@ -137,7 +137,6 @@ def test_another_method_is_405_and_says_which_are_allowed(server: Deployed, meth
         "environment=development&service_name=s&version=1e3",
         "environment=development&service_name=s&version=99999999999999999999",
         "environment=development&service_name=s&resolve=yes",
-        "environment=development&service_name=s&version=1&resolve=true",
         "environment=%ff&service_name=s",
         "environment=development&service_name=..%2f..",
     ],
@@ -154,5 +153,6 @@ def test_a_limit_out_of_bounds_is_422(server: Deployed, path: str, query: str) -
 
 
 def test_more_keys_than_a_query_may_have_are_422(server: Deployed) -> None:
-    problem(server.http.get(CONFIG, params={"keys": [f"k{n}" for n in range(501)]}), 422)
+    assert server.http.get(CONFIG, params={"keys": [f"k{n}" for n in range(150)]}).status_code == 200
+    problem(server.http.get(CONFIG, params={"keys": [f"k{n}" for n in range(151)]}), 422)
     problem(server.http.get(CONFIG, params={"keys": [f"k{n}" for n in range(1001)]}), 422)

@@ -10,7 +10,6 @@ from configkit_server import etags
 from configkit_server.answers import NO_STORE, PRIVATE, Answer, answer_json, page
 from configkit_server.bodies import MAX_BULK, check_bulk_size, parse_object
 from configkit_server.call import Call
-from configkit_server.problems import invalid
 from configkit_server.routes.reading import answer_document, config_path, find, find_layered, is_masked, reveal
 from configkit_server.service import Service
 from configkit_server.wire.config import ConfigBulk, config_document, history_document
@@ -41,10 +40,11 @@ async def read_config(service: Service, call: Call) -> Answer:
 
 async def _read_special(service: Service, call: Call, path: ConfigPath) -> Answer:
     version = call.query["version"]
-    if version is not None and call.query["resolve"]:
-        raise invalid("a version is of one layer: ask without resolve", "/version")
     if version is not None:
-        return await _show(service, call, await service.executor.run(service.kit.documents.read, path, version))
+        # A version is of one layer: that which was asked for.
+        source = path.service_name if call.query["resolve"] else None
+        document = await service.executor.run(service.kit.documents.read, path, version)
+        return await _show(service, call, document, source=source)
     document = await find_layered(service, call, path)
     return await _show(service, call, document, source=document.path.service_name)
 

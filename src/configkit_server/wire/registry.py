@@ -9,7 +9,7 @@ from pydantic import Field, WithJsonSchema
 
 from configkit import names
 from configkit.models import HealthCheck, ServiceInstance, ServiceSummary
-from configkit_server.wire.text import Body, Document, InstanceId, ServiceName, Url, Zone, checked
+from configkit_server.wire.text import WHOLE, Body, Document, InstanceId, ServiceName, Url, Zone, checked
 
 
 def _metadata_name(value: str) -> str:
@@ -32,7 +32,7 @@ class Register(Body):
     service_url: Url
     health_check_url: Url | None = None
     instance_id: InstanceId | None = None
-    weight: int = Field(1, ge=0, le=65535)
+    weight: Annotated[int, Field(ge=0, le=65535), WHOLE] = 1
     zone: Zone | None = None
     metadata: dict[MetadataName, MetadataValue] = Field(default_factory=dict, max_length=64)
     ttl_seconds: float | None = Field(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from configkit import names, values
@@ -63,7 +63,15 @@ InstanceId = Annotated[str, checked(names.check_instance_id), WithJsonSchema(INS
 Zone = Annotated[str, checked(names.check_zone), WithJsonSchema(ZONE)]
 Url = Annotated[str, checked(_url), WithJsonSchema(URL)]
 Comment = Annotated[str, checked(_comment), WithJsonSchema({"type": "string", "maxLength": MAX_COMMENT})]
-Version = Annotated[int, Field(ge=1, le=MAX_VERSION)]
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(_whole)
+"""JSON has one kind of number, so that 3.0 is a whole one."""
+Version = Annotated[int, Field(ge=1, le=MAX_VERSION), WHOLE]
 Value = Annotated[
     Any,
     checked(_value),
