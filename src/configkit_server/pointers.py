@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-_SHOWABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.\[\]-]{0,63}")
+_SHOWABLE = re.compile(r"[A-Za-z_]{1,40}(?:\[\])?")
 
 
 def showable(name: str) -> bool:
-    """Whether a caller's own name for something may stand in an answer: short, and of plain letters."""
+    """
+    Whether a caller's own name for something may stand in an answer, so that a misspelt one is found.
+
+    Only short ones of plain letters: whatever has digits or signs may be a secret in the wrong place.
+    """
     return _SHOWABLE.fullmatch(name) is not None
 
 

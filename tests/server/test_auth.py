@@ -20,7 +20,7 @@ INPUTS: dict[str, dict[str, object]] = {
     "createConfig": {"key": "new", "value": 1, **PLACE},
     "updateConfig": {"value": 2},
     "rollbackConfig": {"version": 1},
-    "readConfigBulk": PLACE,
+    "readConfigBulk": {**PLACE},
     "evaluateFlag": {"flag_name": "there", "environment": "development"},
     "evaluateFlags": {"environment": "development"},
     "createFlag": {"name": "new", "environment": "development"},
@@ -93,7 +93,7 @@ def test_only_live_and_ready_are_open_once_there_are_credentials() -> None:
 )
 def test_a_bad_token_is_401_and_not_shown(given: str) -> None:
     with deployed(extra="the-token") as server:
-        answer = server.http.get(CONFIG, headers={"Authorization": given.encode("latin-1")})
+        answer = server.http.get(CONFIG, headers={b"Authorization": given.encode("latin-1")})
         problem(answer, 401, "unauthenticated")
         assert "xxxxx" not in answer.text
 
@@ -103,7 +103,10 @@ def test_the_scheme_is_case_insensitive() -> None:
         assert server.http.get(CONFIG, headers={"Authorization": "bEARER the-token"}).status_code == 200
 
 
-@pytest.mark.parametrize("name", ["X-Forwarded-User", "X-Original-URL", "X-Rewrite-URL", "X-HTTP-Method-Override", "X-Remote-User", "X-Api-Key", "Cookie"])
+@pytest.mark.parametrize(
+    "name",
+    ["X-Forwarded-User", "X-Original-URL", "X-Rewrite-URL", "X-HTTP-Method-Override", "X-Remote-User", "X-Api-Key", "Cookie"],
+)
 def test_no_other_header_gets_anybody_in(name: str) -> None:
     with deployed(extra="the-token") as server:
         problem(server.http.get(CONFIG, headers={name: "admin"}), 401)
@@ -141,7 +144,20 @@ def test_without_credentials_a_loopback_host_is_served(server: Deployed, host: s
 
 @pytest.mark.parametrize(
     "host",
-    ["example.com", "localhost.example.com", "127.0.0.1.example.com", "example.com:8082", "10.0.0.1", "0.0.0.0", "[::]", "", "a@localhost", "localhost/x", "LOCALHOST.", "127.0.0.1:x"],
+    [
+        "example.com",
+        "localhost.example.com",
+        "127.0.0.1.example.com",
+        "example.com:8082",
+        "10.0.0.1",
+        "0.0.0.0",
+        "[::]",
+        "",
+        "a@localhost",
+        "localhost/x",
+        "LOCALHOST.",
+        "127.0.0.1:x",
+    ],
 )
 def test_without_credentials_another_host_is_refused(server: Deployed, host: str) -> None:
     document = problem(server.http.get(CONFIG, headers={"Host": host}), 403, "credentials-required")
@@ -154,7 +170,16 @@ def test_without_credentials_what_comes_through_a_proxy_is_refused(server: Deplo
     problem(server.http.get(CONFIG, headers={name: "127.0.0.1"}), 403, "credentials-required")
 
 
-@pytest.mark.parametrize(("origin", "status"), [("http://evil.example", 403), ("null", 403), ("http://localhost.evil.example", 403), ("http://localhost:3000", 200), ("http://127.0.0.1", 200)])
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("http://evil.example", 403),
+        ("null", 403),
+        ("http://localhost.evil.example", 403),
+        ("http://localhost:3000", 200),
+        ("http://127.0.0.1", 200),
+    ],
+)
 def test_without_credentials_a_web_page_of_another_site_is_refused(server: Deployed, origin: str, status: int) -> None:
     answer = server.http.post(f"{CONFIG}/bulk", json=PLACE, headers={"Origin": origin})
     assert answer.status_code == status
@@ -188,22 +213,41 @@ def test_a_token_is_limited_to_its_environments_and_services() -> None:
         for environment in ("development", "production"):
             for service in ("mine", "other"):
                 server.create("k", 1, environment=environment, service_name=service, headers=admin)
-        limited = server.token("config:read", "config:write", "flags:read", "flags:write", environments=frozenset({"development"}), services=frozenset({"mine"}))
+        limited = server.token(
+            "config:read",
+            "config:write",
+            "flags:read",
+            "flags:write",
+            environments=frozenset({"development"}),
+            services=frozenset({"mine"}),
+        )
         listed = server.http.get(CONFIG, headers=limited).json()
         assert [(item["environment"], item["service_name"]) for item in listed["items"]] == [("development", "mine")]
         assert listed["total"] == 1
-        for environment, service, status in (("development", "mine", 200), ("production", "mine", 403), ("development", "other", 403), ("development", "_shared", 403)):
+        for environment, service, status in (
+            ("development", "mine", 200),
+            ("production", "mine", 403),
+            ("development", "other", 403),
+            ("development", "_shared", 403),
+        ):
             place = {"environment": environment, "service_name": service}
             assert server.http.get(f"{CONFIG}/k", params=place, headers=limited).status_code == status
             assert server.http.put(f"{CONFIG}/k", params=place, json={"value": 2}, headers=limited).status_code == status
             assert server.http.get(f"{CONFIG}/k/history", params=place, headers=limited).status_code == status
-            assert server.http.post(f"{CONFIG}/k/rollback", params=place, json={"version": 1}, headers=limited).status_code == status
+            assert (
+                server.http.post(f"{CONFIG}/k/rollback", params=place, json={"version": 1}, headers=limited).status_code == status
+            )
             assert server.http.post(f"{CONFIG}/bulk", json=place, headers=limited).status_code == status
             assert server.http.get(CONFIG, params=place, headers=limited).status_code == status
             created = server.http.post(CONFIG, json={"key": f"n-{service}", "value": 1, **place}, headers=limited)
             assert created.status_code == (201 if status == 200 else 403)
             assert server.http.delete(f"{CONFIG}/k", params=place, headers=limited).status_code == (204 if status == 200 else 403)
-        assert server.http.post(f"{CONFIG}/bulk", json={"environment": "development", "service_name": "mine", "resolve": True}, headers=limited).status_code == 403
+        assert (
+            server.http.post(
+                f"{CONFIG}/bulk", json={"environment": "development", "service_name": "mine", "resolve": True}, headers=limited
+            ).status_code
+            == 403
+        )
         for environment, status in (("development", 201), ("production", 403)):
             flag = {"name": "f", "environment": environment}
             assert server.http.post(FLAGS, json=flag, headers=limited).status_code == status
@@ -211,7 +255,10 @@ def test_a_token_is_limited_to_its_environments_and_services() -> None:
         listed = server.http.get(FLAGS, headers=limited).json()
         assert {item["environment"] for item in listed["items"]} == {"development"}
         assert listed["total"] == 2
-        assert server.http.post(f"{FLAGS}/evaluate", json={"flag_name": "g", "environment": "production"}, headers=limited).status_code == 403
+        assert (
+            server.http.post(f"{FLAGS}/evaluate", json={"flag_name": "g", "environment": "production"}, headers=limited).status_code
+            == 403
+        )
         assert server.http.post(f"{FLAGS}/evaluate/batch", json={"environment": "production"}, headers=limited).status_code == 403
 
 
@@ -258,4 +305,3 @@ def test_without_the_scope_for_secrets_they_are_masked_and_stay_secret() -> None
         assert (kept.json()["is_encrypted"], kept.json()["value"]) == (True, None)
         reader = server.token("config:read", "secrets:read")
         assert server.http.get(f"{CONFIG}/s", params=PLACE, headers=reader).json()["value"] == "new"
-

@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -53,7 +53,10 @@ class Listener:
 
 @contextmanager
 def listening(server: Deployed, headers: dict[str, str] | None = None) -> Iterator[Listener]:
-    with httpx2.Client(base_url=server.url, timeout=20.0) as client, client.stream("GET", EVENTS, headers=headers or {}) as response:
+    with (
+        httpx2.Client(base_url=server.url, timeout=20.0) as client,
+        client.stream("GET", EVENTS, headers=headers or {}) as response,
+    ):
         assert response.status_code == 200, response.read()
         assert response.headers["content-type"].startswith("text/event-stream")
         listener = Listener(response)
@@ -62,10 +65,8 @@ def listening(server: Deployed, headers: dict[str, str] | None = None) -> Iterat
             yield listener
         finally:
             shutdown = response.extensions["network_stream"].get_extra_info("socket")
-            try:
+            with suppress(OSError):
                 shutdown.shutdown(2)
-            except OSError:
-                pass
             listener.thread.join(5)
     assert not listener.thread.is_alive()
 

@@ -86,7 +86,10 @@ def test_the_order_of_decisions_is_disabled_then_target_then_rollout(either: Dep
     create(either, "aimed", is_enabled=True, target_users=["u1"])
     create(either, "all", is_enabled=True, rollout_percentage=100)
     create(either, "some", is_enabled=True, rollout_percentage=50)
-    assert (evaluate(either, flag_name="off", user_id="u1")["enabled"], evaluate(either, flag_name="off")["reason"]) == (False, "DISABLED")
+    assert (evaluate(either, flag_name="off", user_id="u1")["enabled"], evaluate(either, flag_name="off")["reason"]) == (
+        False,
+        "DISABLED",
+    )
     assert evaluate(either, flag_name="aimed", user_id="u1")["reason"] == "TARGETING_MATCH"
     assert evaluate(either, flag_name="aimed", user_id="u2")["enabled"] is False
     assert evaluate(either, flag_name="all", user_id="u2", context={"country": "DE"})["enabled"] is True

@@ -54,7 +54,9 @@ def test_a_key_that_is_none_is_refused_and_not_shown(server: Deployed, method: s
     assert server.http.get(CONFIG).json()["total"] == 0
 
 
-@pytest.mark.parametrize("path", ["//", "/a//b", "/a/b/c", "/../../metrics", "/a/../a", "/a/", "//history", "/a/history/x", "/a/rollback/1"])
+@pytest.mark.parametrize(
+    "path", ["//", "/a//b", "/a/b/c", "/../../metrics", "/a/../a", "/a/", "//history", "/a/history/x", "/a/rollback/1"]
+)
 def test_a_path_that_is_none_is_404(server: Deployed, path: str) -> None:
     server.create("a", 1)
     request = f"GET {CONFIG}{path}?environment=development&service_name=asr-service HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -64,7 +66,9 @@ def test_a_path_that_is_none_is_404(server: Deployed, path: str) -> None:
     assert json.loads(document)["type"].startswith("urn:configkit:problem:")
 
 
-@pytest.mark.parametrize("path", ["/", "/nope", "/api", "/api/v1", "/api/v2/config", "/live/x", f"{CONFIG}x", f"{REGISTRY}", "/api/v1/config%2Fbulk"])
+@pytest.mark.parametrize(
+    "path", ["/", "/nope", "/api", "/api/v1", "/api/v2/config", "/live/x", f"{CONFIG}x", f"{REGISTRY}", "/api/v1/config%2Fbulk"]
+)
 def test_an_unknown_path_is_404_with_a_problem(server: Deployed, path: str) -> None:
     problem(server.http.get(path), 404, "no-such-path")
 
@@ -104,7 +108,15 @@ def test_a_collection_answers_with_and_without_trailing_slash(server: Deployed, 
         assert server.http.get(each, follow_redirects=False).status_code == 200
 
 
-@pytest.mark.parametrize("path", [f"{CONFIG}/a/?environment=development&service_name=s", f"{FLAGS}/a/?environment=development", f"{REGISTRY}/services/a/", f"{REGISTRY}/discover/a/"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"{CONFIG}/a/?environment=development&service_name=s",
+        f"{FLAGS}/a/?environment=development",
+        f"{REGISTRY}/services/a/",
+        f"{REGISTRY}/discover/a/",
+    ],
+)
 def test_an_item_with_a_trailing_slash_is_404(server: Deployed, path: str) -> None:
     problem(server.http.get(path), 404, "no-such-path")
 
@@ -146,7 +158,9 @@ def test_a_query_that_breaks_a_rule_is_422(server: Deployed, query: str) -> None
     problem(server.http.get(f"{CONFIG}/a?{query}"), 422, "invalid")
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=501", "limit=-1", "limit=x", "limit=", "limit=1.5", "limit=%D9%A1", "offset=-1", "limit=1&limit=2"])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=501", "limit=-1", "limit=x", "limit=", "limit=1.5", "limit=%D9%A1", "offset=-1", "limit=1&limit=2"]
+)
 @pytest.mark.parametrize("path", [CONFIG, FLAGS, f"{REGISTRY}/services"])
 def test_a_limit_out_of_bounds_is_422(server: Deployed, path: str, query: str) -> None:
     problem(server.http.get(f"{path}?{query}"), 422, "invalid")

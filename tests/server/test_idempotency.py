@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from configkit.ports import Outcome
 from tests.server.deployment import CONFIG, FLAGS, PLACE, REGISTRY, Deployed, deployed, problem
 
 
@@ -51,7 +52,12 @@ def test_flags_and_registrations_sent_twice_are_carried_out_once(either: Deploye
         answer = either.http.post(f"{REGISTRY}/register", json=body, headers=keyed("register"))
         assert (answer.status_code, answer.json()["instance_id"]) == (201, "i")
     for _ in range(2):
-        assert "expires_at" in either.http.post(f"{REGISTRY}/heartbeat", json={"service_name": "s", "instance_id": "i"}, headers=keyed("beat")).json()
+        assert (
+            "expires_at"
+            in either.http.post(
+                f"{REGISTRY}/heartbeat", json={"service_name": "s", "instance_id": "i"}, headers=keyed("beat")
+            ).json()
+        )
     for _ in range(2):
         answer = either.http.post(f"{REGISTRY}/deregister", json={"service_name": "s", "instance_id": "i"}, headers=keyed("leave"))
         assert answer.json() == {"status": "ok"}
@@ -104,7 +110,7 @@ def test_callers_do_not_share_their_keys() -> None:
 
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256, "ä"])
 def test_a_key_that_is_none_is_422(server: Deployed, key: str) -> None:
-    headers = {"Idempotency-Key": key.encode("latin-1")}
+    headers = {b"Idempotency-Key": key.encode("latin-1")}
     problem(server.http.post(CONFIG, json={"key": "a", "value": 1, **PLACE}, headers=headers), 422, "invalid")
     assert server.http.get(CONFIG).json()["total"] == 0
 
@@ -132,7 +138,7 @@ def test_nothing_of_the_request_is_in_the_record() -> None:
         assert store is not None
         begin = store.begin
 
-        def listen(key: str, fingerprint: str):  # type: ignore[no-untyped-def]
+        def listen(key: str, fingerprint: str) -> Outcome | None:
             kept.extend((key, fingerprint))
             return begin(key, fingerprint)
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.server.deployment import CONFIG, FLAGS, PLACE, REGISTRY, Deployed, deployed, problem
 
+
 def described(server: Deployed) -> dict[str, Any]:
     answer = server.http.get("/openapi.json")
     assert answer.status_code == 200
@@ -95,9 +96,19 @@ def test_answers_have_the_documented_form(server: Deployed) -> None:
     conforms(server, http.get(FLAGS, params={"environment": "development"}), FLAGS, "get")
     conforms(server, http.get(FLAGS), FLAGS, "get")
     for name in ("f", "unknown"):
-        conforms(server, http.post(f"{FLAGS}/evaluate", json={"flag_name": name, "environment": "development"}), FLAGS + "/evaluate", "post")
+        conforms(
+            server,
+            http.post(f"{FLAGS}/evaluate", json={"flag_name": name, "environment": "development"}),
+            FLAGS + "/evaluate",
+            "post",
+        )
     conforms(server, http.post(f"{FLAGS}/evaluate/batch", json={"environment": "development"}), FLAGS + "/evaluate/batch", "post")
-    conforms(server, http.post(f"{REGISTRY}/register", json={"service_name": "s", "service_url": "http://s:1"}), REGISTRY + "/register", "post")
+    conforms(
+        server,
+        http.post(f"{REGISTRY}/register", json={"service_name": "s", "service_url": "http://s:1"}),
+        REGISTRY + "/register",
+        "post",
+    )
     conforms(server, http.get(f"{REGISTRY}/discover/s"), REGISTRY + "/discover/{name}", "get")
     conforms(server, http.get(f"{REGISTRY}/services"), REGISTRY + "/services", "get")
     conforms(server, http.get(f"{REGISTRY}/services/s/url"), REGISTRY + "/services/{name}/url", "get")

@@ -20,7 +20,7 @@ def answering(status: int) -> Iterator[str]:
     """Serve *status* on a free port of loopback."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             self.send_response(status)
             self.end_headers()
 
@@ -46,7 +46,14 @@ def register(server: Deployed, service: str, url: str, **fields: object) -> dict
 
 
 def test_an_instance_is_registered_found_renewed_and_removed(either: Deployed) -> None:
-    body = {"service_name": "nmt", "service_url": "http://nmt:1", "ttl_seconds": 30, "zone": "a", "weight": 3, "metadata": {"v": "1"}}
+    body = {
+        "service_name": "nmt",
+        "service_url": "http://nmt:1",
+        "ttl_seconds": 30,
+        "zone": "a",
+        "weight": 3,
+        "metadata": {"v": "1"},
+    }
     first = either.http.post(f"{REGISTRY}/register", json=body)
     assert first.status_code == 201
     made = first.json()
@@ -85,12 +92,29 @@ FORBIDDEN = [
 
 @pytest.mark.parametrize("url", FORBIDDEN)
 def test_a_health_check_at_a_forbidden_address_is_422(server: Deployed, url: str) -> None:
-    answer = server.http.post(f"{REGISTRY}/register", json={"service_name": "a", "service_url": "http://a:1", "health_check_url": url})
+    answer = server.http.post(
+        f"{REGISTRY}/register", json={"service_name": "a", "service_url": "http://a:1", "health_check_url": url}
+    )
     assert problem(answer, 422, "invalid")["errors"][0]["pointer"] == "/health_check_url"
     assert server.http.get(f"{REGISTRY}/services").json()["total"] == 0
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "http://user:zqxj@a/", "ftp://a/", "a:1", "", "http://", "http://a b/", "http://a\\b/", "http://a/#f", "javascript:1", "http://a:99999/"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/passwd",
+        "http://user:zqxj@a/",
+        "ftp://a/",
+        "a:1",
+        "",
+        "http://",
+        "http://a b/",
+        "http://a\\b/",
+        "http://a/#f",
+        "javascript:1",
+        "http://a:99999/",
+    ],
+)
 @pytest.mark.parametrize("field", ["service_url", "health_check_url"])
 def test_a_url_that_is_none_is_422(server: Deployed, url: str, field: str) -> None:
     body = {"service_name": "a", "service_url": "http://a:1", field: url}
@@ -108,7 +132,9 @@ def test_a_url_that_is_none_is_422(server: Deployed, url: str, field: str) -> No
     ],
 )  # fmt: skip
 def test_a_registration_that_breaks_a_rule_is_422(server: Deployed, fields: dict[str, object]) -> None:
-    problem(server.http.post(f"{REGISTRY}/register", json={"service_name": "a", "service_url": "http://a:1", **fields}), 422, "invalid")
+    problem(
+        server.http.post(f"{REGISTRY}/register", json={"service_name": "a", "service_url": "http://a:1", **fields}), 422, "invalid"
+    )
     assert server.http.get(f"{REGISTRY}/services").json()["total"] == 0
 
 
@@ -130,7 +156,11 @@ def test_checks_decide_who_can_be_called() -> None:
 
 
 def test_checking_a_service_without_instances_is_unknown(server: Deployed) -> None:
-    assert server.http.post(f"{REGISTRY}/services/nobody/health").json() == {"service_name": "nobody", "status": "unknown", "checks": []}
+    assert server.http.post(f"{REGISTRY}/services/nobody/health").json() == {
+        "service_name": "nobody",
+        "status": "unknown",
+        "checks": [],
+    }
     assert server.http.get(f"{REGISTRY}/services/nobody").json() == {"items": [], "stale": False}
 
 

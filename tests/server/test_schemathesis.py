@@ -17,7 +17,13 @@ def test_every_check_of_schemathesis_passes(tmp_path: Path) -> None:
         server.create("s", "secret", is_encrypted=True)
         server.http.post(FLAGS, json={"name": "a", "environment": "development", "is_enabled": True, "rollout_percentage": 50})
         server.http.post(f"{REGISTRY}/register", json={"service_name": "a", "service_url": "http://a:1", "ttl_seconds": 3600})
-        command = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()", "--config-file", "schemathesis.toml"]
+        command = [
+            sys.executable,
+            "-c",
+            "from schemathesis.cli import schemathesis; schemathesis()",
+            "--config-file",
+            "schemathesis.toml",
+        ]
         run = [f"{server.url}/openapi.json", "--checks", "all", "--max-examples", "10", "--seed", "1", "--generation-deterministic"]
         done = subprocess.run(
             [*command, "run", *run, "--no-color"],
