@@ -1,5 +1,7 @@
 """The menu of everything a developer runs: `nox -l` lists it, `nox` runs what must pass."""
 
+from pathlib import Path
+
 import nox
 
 nox.options.default_venv_backend = "virtualenv"
@@ -73,5 +75,4 @@ def constraints(session: nox.Session) -> None:
     session.install("-q", "--upgrade", "-e", ".[all]", *groups)
     frozen = session.run("pip", "freeze", "--exclude-editable", silent=True)
     header = "# The versions that were last seen to work together; nox installs them. Made anew by: nox -s constraints\n"
-    with open("constraints.txt", "w", encoding="utf-8") as file:
-        file.write(header + str(frozen))
+    Path("constraints.txt").write_text(header + str(frozen), encoding="utf-8")

@@ -12,7 +12,12 @@ def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import os
 
     for name in list(os.environ):
-        if name.startswith("CONFIGKIT_") or name in ("DATABASE_URL", "VAULT_TOKEN", "SUPPORTED_ENVIRONMENTS", "SERVICE_INSTANCE_ID"):
+        if name.startswith("CONFIGKIT_") or name in (
+            "DATABASE_URL",
+            "VAULT_TOKEN",
+            "SUPPORTED_ENVIRONMENTS",
+            "SERVICE_INSTANCE_ID",
+        ):
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
