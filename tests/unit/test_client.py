@@ -9,6 +9,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -182,3 +183,38 @@ def test_a_process_that_never_closes_its_client_ends_all_the_same(file: Path) ->
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=20)
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "1", "")
     assert time.monotonic() - begun < 10
+
+
+def test_a_watch_of_ten_thousand_keys_costs_no_statement_while_nothing_changes(file: Path, kit: ConfigKit) -> None:
+    from sqlalchemy import Engine, event, insert
+
+    from configkit.backends.sql import schema
+
+    names = [f"key_{number}" for number in range(10_000)]
+    now = datetime.now(UTC)
+    head = {"environment": "development", "service_name": "asr-service", "version": 1, "deleted": False, "ever_secret": False}
+    content = {"version": 1, "value": "1", "is_encrypted": False, "deleted": False, "written_at": now}
+    database = kit.backends.config._database  # type: ignore[attr-defined]
+    with database.writing("fill") as connection:
+        rows = [{"id": at + 1, "key": name, "created_at": now, **head} for at, name in enumerate(names)]
+        connection.execute(insert(schema.config_key), rows)
+        connection.execute(insert(schema.config_version), [{"config_key_id": row["id"], **content} for row in rows])
+    heard: list[str] = []
+    statements: list[str] = []
+
+    def count(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    with configkit.connect(service_name="asr-service") as watching:
+        assert len(watching.config.keys()) == 10_000
+        for name in names:
+            watching.config.on_change(name, lambda change: heard.append(change.key))
+        event.listen(Engine, "before_cursor_execute", count)
+        try:
+            idle = time.monotonic() + 1.5
+            eventually(lambda: time.monotonic() > idle, timeout=5)
+            assert statements == []
+            kit.config.set("key_42", 2)
+            assert eventually(lambda: heard == ["key_42"], timeout=2)
+        finally:
+            event.remove(Engine, "before_cursor_execute", count)
