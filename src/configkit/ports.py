@@ -284,6 +284,65 @@ class RegistryRecords(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A change of configuration that was begun: what is known of it before the store has answered."""
+
+    id: str
+    action: str
+    path: ConfigPath
+    origin: Origin
+    at: datetime
+
+
+class ChangeJournal(Protocol):
+    """
+    The journal where configuration lies in another system than the journal itself.
+
+    A row goes intent -> committed(version) -> published. Rows that other stores write with their own change (a flag's,
+    an instance's) are committed from the start. What is committed and not yet published is announced by whichever
+    process claims it; a claim that is not honoured within ten seconds is void.
+    """
+
+    def intend(self, action: str, path: ConfigPath, *, origin: Origin) -> Intent:
+        """Write down, durably, that *path* is about to be changed. Raises `UnavailableError`: then nothing may be changed."""
+
+    def commit(self, intent: Intent, version: int | None, *, deleted: bool = False) -> None:
+        """Write down that it was changed, to *version* (None: unknown, read it again)."""
+
+    def abandon(self, intent: Intent) -> None:
+        """Write down that nothing was changed."""
+
+    def unresolved(self, *, older_than: float, limit: int = 100) -> list[Intent]:
+        """Claim intents of at least *older_than* seconds that nobody has resolved, each for one caller only."""
+
+    def unpublished(self, *, limit: int = 500) -> list[Event]:
+        """Claim committed changes that are not published yet, oldest first, each for one caller only."""
+
+    def published(self, event_ids: Sequence[str]) -> None:
+        """Write down that these were announced."""
+
+
+class EventPublisher(Protocol):
+    """Announces events to every process of the deployment."""
+
+    def publish(self, events: Sequence[Event]) -> None:
+        """Return when all of *events* are durably announced. Raises `UnavailableError`: some may have been."""
+
+
+class BlobCache(Protocol):
+    """Versioned bytes near the reader, shared between processes; never the truth, and never a secret."""
+
+    def load(self, name: str) -> tuple[int, bytes] | None:
+        """Return the version and the bytes kept as *name*; None: nothing is. Raises `UnavailableError`."""
+
+    def keep(self, name: str, version: int, content: bytes, *, seconds: float) -> bool:
+        """Keep *content* if *version* is newer than what is kept; return whether it was. Raises `UnavailableError`."""
+
+    def drop(self, name: str) -> None:
+        """Forget *name*. Raises `UnavailableError`."""
+
+
 Scope = Literal[
     "config:read", "config:write", "secrets:read", "flags:read", "flags:write", "registry:read", "registry:write", "admin"
 ]
@@ -359,6 +418,7 @@ class Backends:
     Attributes:
         records, tokens, idempotency, journal: Only where the deployment's database is in reach (None in remote mode).
         cache: The process's memory; a fresh one is made where None.
+        shared: A cache that all processes share, for what is not secret.
         poll: Seconds between two looks at the stores (jittered) where announcements can be lost; None: they cannot.
         after_fork: Drop what the parent's threads and sockets were, without closing them, and forget the subscribers:
             the client subscribes again.
@@ -378,4 +438,5 @@ class Backends:
     idempotency: IdempotencyStore | None = None
     journal: Journal | None = None
     cache: Cache | None = None
+    shared: Cache | None = None
     poll: float | None = None
