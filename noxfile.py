@@ -1,5 +1,6 @@
 """The menu of everything a developer runs: `nox -l` lists it, `nox` runs what must pass."""
 
+import sys
 from pathlib import Path
 
 import nox
@@ -44,6 +45,12 @@ def conformance(session: nox.Session) -> None:
     """One suite per port, on every backend, without exceptions."""
     install(session, "tests")
     session.run("pytest", "-n", "2", "tests/conformance", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def services(session: nox.Session) -> None:
+    """The real servers, without containers: start, stop, status or reset (-- start redis: only that one)."""
+    session.run(sys.executable, "-m", "scripts.services", *(session.posargs or ["status"]))
 
 
 @nox.session

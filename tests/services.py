@@ -1,0 +1,58 @@
+"""The real servers that the tests use: those of `.services/env`, which `nox -s services -- start` writes, and private ones."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import pytest
+from scripts import services
+
+LEADS_TO = {
+    "postgres": "DATABASE_URL",
+    "redis": "REDIS_HOST",
+    "kafka": "KAFKA_BOOTSTRAP_SERVERS",
+    "zookeeper": "ZOOKEEPER_HOSTS",
+    "vault": "VAULT_ADDR",
+}
+"""The variable that names each server's address."""
+
+
+@cache
+def env() -> dict[str, str]:
+    """Return the variables of the running servers; empty where none were started."""
+    try:
+        return services.read_env((services.SHARED / "env").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+
+
+def need(*names: str) -> dict[str, str]:
+    """Return `env()` if it leads to all servers *names*; otherwise skip the test, saying why, or fail it where CI is true."""
+    missing = [name for name in names if not env().get(LEADS_TO[name])]
+    if missing:
+        _without(f"not started: {', '.join(missing)} (nox -s services -- start)")
+    return env()
+
+
+@contextmanager
+def private(name: str, folder: Path) -> Iterator[services.Server]:
+    """Run a server that the test may harm; skip the test where its software is not on this machine, or fail it where CI is true."""
+    try:
+        with services.private(name, folder) as server:
+            yield server
+    except services.MissingSoftwareError as error:
+        _without(str(error))
+
+
+def vault_root_token() -> str:
+    """Return the token that may do everything in the shared Vault, to look behind configkit."""
+    need("vault")
+    return (services.SHARED / "vault-root-token").read_text(encoding="utf-8").strip()
+
+
+def _without(reason: str) -> None:
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
