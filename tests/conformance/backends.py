@@ -6,13 +6,23 @@ A backend is here or it is not: there is no way to leave out a case.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from configkit.backends.memory import MemoryCache, open_memory
-from configkit.ports import Backends, Cache
+from configkit.backends.memory import MemoryBlobs, MemoryCache, open_memory
+from configkit.backends.redis import Address
+from configkit.ports import Backends, BlobCache, Cache
+from tests import services
+from tests.conformance import fresh
+
+if TYPE_CHECKING:
+    from configkit.backends.redis.link import Link
+    from configkit.backends.redis.shared import SharedRedis
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,26 @@ def http(folder: Path) -> Iterator[Deployment]:
             yield Deployment("http", one, other, known_as="loopback")
 
 
+def at_hand(*servers: str) -> bool:
+    """Whether backends on these servers are in the suite: the servers were started, or must have been (``CI=true``)."""
+    return os.environ.get("CI") == "true" or all(services.env().get(services.LEADS_TO[name]) for name in servers)
+
+
+def redis() -> SharedRedis:
+    """Return caches in the shared Redis that nobody else uses."""
+    from configkit.backends.redis.shared import SharedRedis
+
+    return SharedRedis.on(_redis_link(), fresh.name("conformance"))
+
+
+@cache
+def _redis_link() -> Link:
+    from configkit.backends.redis.link import Link
+
+    env = services.need("redis")
+    return Link(Address(env["REDIS_HOST"], int(env["REDIS_PORT"]), password=env["REDIS_PASSWORD"]), deadline=2.0)
+
+
 @contextmanager
 def _open(opener: Callable[[], Backends]) -> Iterator[Backends]:
     backends = opener()
@@ -71,6 +101,10 @@ def _open(opener: Callable[[], Backends]) -> Iterator[Backends]:
 OPENERS: dict[str, Callable[[Path], AbstractContextManager[Deployment]]] = {"memory": memory, "sqlite": sqlite, "http": http}
 
 CACHES: dict[str, Callable[[], Cache]] = {"memory": MemoryCache}
+BLOBS: dict[str, Callable[[], BlobCache]] = {"memory": MemoryBlobs}
+if at_hand("redis"):
+    CACHES["redis"] = lambda: redis().documents
+    BLOBS["redis"] = lambda: redis().blobs
 
 PORTS: dict[str, tuple[str, ...]] = {
     "config": ("memory", "sqlite", "http"),
@@ -82,4 +116,5 @@ PORTS: dict[str, tuple[str, ...]] = {
     "idempotency": ("memory", "sqlite"),
     "journal": ("memory", "sqlite"),
     "cache": tuple(CACHES),
+    "blobs": tuple(BLOBS),
 }

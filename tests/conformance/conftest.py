@@ -58,5 +58,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         if (match := re.search(r"conformance/test_\w+\.py::\w+\[(\w+)", report.nodeid)) and report.when != "teardown"
     )
     if cases:
-        counted = ", ".join(f"{backend} {cases[backend]}" for backend in OPENERS if backend in cases)
+        counted = ", ".join(f"{backend} {count}" for backend, count in sorted(cases.items()))
         terminalreporter.write_line(f"conformance: {counted}")

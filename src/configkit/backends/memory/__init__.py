@@ -1,5 +1,6 @@
 """Every port in this process: no files, no servers, and no threads but those of the bus's subscribers."""
 
+from configkit.backends.memory.blobs import MemoryBlobs
 from configkit.backends.memory.bus import MemoryBus
 from configkit.backends.memory.cache import MemoryCache
 from configkit.backends.memory.config import MemoryConfigStore
@@ -11,6 +12,7 @@ from configkit.backends.memory.registry import MemoryRegistry
 from configkit.backends.memory.tokens import MemoryTokenStore
 
 __all__ = [
+    "MemoryBlobs",
     "MemoryBus",
     "MemoryCache",
     "MemoryConfigStore",
