@@ -11,16 +11,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from scripts.services.kafka import Kafka
 from scripts.services.places import write_private
 from scripts.services.postgres import Postgres
 from scripts.services.provision import install_packages
 from scripts.services.recipes import Recipe
 from scripts.services.redis import Redis
 from scripts.services.servers import Server
+from scripts.services.zookeeper import ZooKeeper
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SHARED = CHECKOUT / ".services"
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (Postgres(), Redis())}
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (Postgres(), Redis(), Kafka(), ZooKeeper())}
 
 
 class FleetError(Exception):

@@ -38,10 +38,12 @@ class Process:
                 os.kill(self.pid, sent)
 
     def pause(self) -> None:
-        """Stop the process and its descendants where they are (SIGSTOP); their sockets stay open."""
+        """Stop the process and its descendants where they are (SIGSTOP) and wait until no thread of them runs."""
         self.send(signal.SIGSTOP)  # first, so that it starts no more
-        for process in self.family():
+        family = self.family()
+        for process in family:
             process.send(signal.SIGSTOP)
+        wait(lambda: all(_stands(process.pid) for process in family), 5, "paused processes to stand")
 
     def resume(self) -> None:
         """Let what was paused go on."""
@@ -95,6 +97,14 @@ def birth(pid: int) -> str | None:
         return None
     state, *fields = line.rpartition(")")[2].split()
     return None if state in {"Z", "X"} else f"{_boot()} {fields[18]}"  # proc(5): fields 3 (state) and 22 (starttime)
+
+
+def _stands(pid: int) -> bool:
+    states = []
+    for thread in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with suppress(OSError):
+            states.append(thread.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0])
+    return set(states) <= {"T", "Z", "X"}
 
 
 @cache

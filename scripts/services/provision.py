@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +58,30 @@ def run(command: list[str], what: str, *, folder: Path | None = None, environ: d
     )
     if done.returncode != 0:
         raise MissingSoftwareError(f"{what} failed: {done.stdout[-2000:].strip()}")
+
+
+def cached(name: str, sources: Iterable[Path], make: Callable[[Path], None] | None = None) -> Path | None:
+    """
+    Return the folder in the user's cache that was made from exactly these *sources*.
+
+    Args:
+        make: Fills the folder given to it, where there is none yet; without it None is returned then.
+    """
+    digest = hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).hexdigest()[:16]
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "configkit-services"
+    folder = home / f"{name}-{digest}"
+    if folder.exists() or make is None:
+        return folder if folder.exists() else None
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            with tempfile.TemporaryDirectory(dir=home) as unfinished:
+                made = Path(unfinished) / name
+                made.mkdir()
+                make(made)
+                made.rename(folder)
+    return folder
 
 
 @contextmanager

@@ -1,0 +1,74 @@
+"""ZooKeeper, alone, with short ticks so that short session timeouts are granted."""
+
+from __future__ import annotations
+
+import signal
+import socket
+
+from scripts.services import java
+from scripts.services.places import LOOPBACK, Place, write_private
+
+
+class ZooKeeper:
+    """The recipe of ZooKeeper."""
+
+    name = "zookeeper"
+    ports = ("client",)
+    passwords = ("sasl",)
+    stop_signal = signal.SIGTERM
+    programs = (java.JAVA,)
+
+    def install(self) -> None:
+        """See Recipe."""
+        java.install_archives()
+
+    def user(self) -> None:
+        """ZooKeeper runs as anybody."""
+
+    def prepare(self, place: Place) -> None:
+        """See Recipe. Who wants to may log in by SASL (DIGEST-MD5) as configkit; nobody has to."""
+        place.data.mkdir(exist_ok=True)
+        settings = {
+            "tickTime": "200",  # ms; sessions last 2 to 300 ticks here
+            "minSessionTimeout": "400",
+            "maxSessionTimeout": "60000",
+            "dataDir": str(place.data),
+            "clientPortAddress": LOOPBACK,
+            "clientPort": str(place.ports["client"]),
+            "maxClientCnxns": "0",
+            "admin.enableServer": "false",
+            "4lw.commands.whitelist": "*",
+            "authProvider.sasl": "org.apache.zookeeper.server.auth.SASLAuthenticationProvider",
+        }
+        write_private(place.folder / "zoo.cfg", "".join(f"{name}={value}\n" for name, value in settings.items()))
+        login = 'Server { org.apache.zookeeper.server.auth.DigestLoginModule required user_configkit="%s"; };\n'
+        write_private(place.folder / "jaas.conf", login % place.passwords["sasl"])
+
+    def command(self, place: Place) -> list[str]:
+        """See Recipe. As with PostgreSQL, nothing is flushed to the disk."""
+        options = (
+            "-Dzookeeper.forceSync=no",
+            "-Dzookeeper.preAllocSize=1024",
+            f"-Djava.security.auth.login.config={place.folder / 'jaas.conf'}",
+        )
+        main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
+        return java.command(main, str(place.folder / "zoo.cfg"), heap="128m", options=options)
+
+    def answers(self, place: Place) -> bool:
+        """See Recipe."""
+        try:
+            with socket.create_connection((LOOPBACK, place.ports["client"]), timeout=1) as connection:
+                connection.sendall(b"srvr")
+                return b"Mode: " in connection.makefile("rb").read()
+        except OSError:
+            return False
+
+    def open(self, place: Place) -> None:
+        """An empty ZooKeeper is usable."""
+
+    def variables(self, place: Place) -> dict[str, str]:
+        """See Recipe."""
+        return {"ZOOKEEPER_HOSTS": f"{LOOPBACK}:{place.ports['client']}"}
+
+    def clean(self, place: Place) -> None:
+        """ZooKeeper leaves nothing elsewhere."""
