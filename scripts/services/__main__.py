@@ -16,7 +16,7 @@ def main() -> int:
     parser.add_argument("action", choices=["start", "stop", "status", "reset"])
     parser.add_argument("servers", nargs="*", metavar="SERVER", help=f"{', '.join(RECIPES)}; all of them if none is named")
     parser.add_argument("--folder", type=Path, default=SHARED, help="where they live (default: .services of the checkout)")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     unknown = sorted(set(given.servers) - set(RECIPES))
     if unknown:
         parser.error(f"no such server: {', '.join(unknown)}")

@@ -18,11 +18,12 @@ from scripts.services.provision import install_packages
 from scripts.services.recipes import Recipe
 from scripts.services.redis import Redis
 from scripts.services.servers import Server
+from scripts.services.vault import Vault, root_token
 from scripts.services.zookeeper import ZooKeeper
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SHARED = CHECKOUT / ".services"
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (Postgres(), Redis(), Kafka(), ZooKeeper())}
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (Postgres(), Redis(), Kafka(), ZooKeeper(), Vault())}
 
 
 class FleetError(Exception):
@@ -87,6 +88,8 @@ class Fleet:
             if server.process is not None:
                 found |= server.env
         template = (CHECKOUT / "env.template").read_text(encoding="utf-8")
+        if Server(RECIPES["vault"], self.folder / "vault").process is not None:
+            write_private(self.folder / "vault-root-token", root_token(Server(RECIPES["vault"], self.folder / "vault").place))
         write_private(self.folder / "env", env_text(template, {"CONFIGKIT_MODE": "direct", **found}))
 
     @contextmanager
@@ -149,7 +152,7 @@ def rows(servers: Iterable[Server]) -> list[tuple[str, str, str, str]]:
         if process is None:
             found.append((server.name, "down", "-", "-"))
             continue
-        state = "ready" if server.recipe.answers(server.place) else "does not answer"
+        state = server.recipe.state(server.place) or "does not answer"
         ports = ", ".join(f"{name} {port}" for name, port in server.place.ports.items())
         found.append((server.name, state, str(process.pid), ports))
     return found

@@ -46,15 +46,15 @@ class Kafka:
         """See Recipe."""
         return java.command("kafka.Kafka", str(place.folder / "server.properties"), heap="384m")
 
-    def answers(self, place: Place) -> bool:
+    def state(self, place: Place) -> str:
         """See Recipe: it is ready once it names itself among the brokers (Metadata v1 of the Kafka protocol)."""
         try:
             with socket.create_connection((LOOPBACK, place.ports["client"]), timeout=1) as connection:
                 connection.sendall(struct.pack(">i", len(_METADATA_REQUEST)) + _METADATA_REQUEST)
                 size, _, brokers = struct.unpack(">iii", connection.makefile("rb").read(12))
-                return bool(size and brokers)
+                return "ready" if size and brokers else ""
         except (OSError, struct.error):
-            return False
+            return ""
 
     def open(self, place: Place) -> None:
         """An empty Kafka is usable: topics are made by who uses them."""

@@ -73,9 +73,9 @@ class Postgres:
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         return [_SERVER.path(), "-D", str(place.data), *options]
 
-    def answers(self, place: Place) -> bool:
+    def state(self, place: Place) -> str:
         """See Recipe."""
-        return _sql(place, "SELECT 1").returncode == 0
+        return "ready" if _sql(place, "SELECT 1").returncode == 0 else ""
 
     def open(self, place: Place) -> None:
         """See Recipe."""

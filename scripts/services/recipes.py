@@ -45,8 +45,8 @@ class Recipe(Protocol):
     def command(self, place: Place) -> Sequence[str]:
         """Return the command that runs the server in the foreground; MissingSoftwareError says what is not here."""
 
-    def answers(self, place: Place) -> bool:
-        """Return whether the server answers its own protocol now."""
+    def state(self, place: Place) -> str:
+        """Return "ready", or what else the server says in its own protocol, or "" if it does not answer now."""
 
     def open(self, place: Place) -> None:
         """Make the answering server usable: what is to exist in it exists afterwards."""

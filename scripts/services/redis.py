@@ -45,14 +45,14 @@ class Redis:
         """See Recipe."""
         return [_SERVER.path(), str(place.folder / "redis.conf")]
 
-    def answers(self, place: Place) -> bool:
+    def state(self, place: Place) -> str:
         """See Recipe."""
         try:
             with socket.create_connection((LOOPBACK, place.ports["client"]), timeout=1) as connection:
                 connection.sendall(f"AUTH {place.passwords['default']}\r\nPING\r\n".encode())
-                return connection.makefile("rb").read(12) == b"+OK\r\n+PONG\r\n"
+                return "ready" if connection.makefile("rb").read(12) == b"+OK\r\n+PONG\r\n" else ""
         except OSError:
-            return False
+            return ""
 
     def open(self, place: Place) -> None:
         """An empty Redis is usable."""

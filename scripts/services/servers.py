@@ -125,9 +125,9 @@ class Server:
 
     def _wait_until_usable(self, place: Place) -> None:
         try:
-            wait(lambda: self.process is None or self.recipe.answers(place), _START, f"{self.name} to answer")
+            wait(lambda: self.process is None or bool(self.recipe.state(place)), _START, f"{self.name} to answer")
             self._alive()
             self.recipe.open(place)
-        except (TimeoutError, ServerFailedError) as error:
+        except (OSError, ServerFailedError) as error:
             log = place.log.read_text(encoding="utf-8", errors="replace")[-2000:] if place.log.exists() else ""
             raise ServerFailedError(f"{self.name} did not start: {error}\n{log}") from error

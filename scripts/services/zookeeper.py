@@ -54,14 +54,14 @@ class ZooKeeper:
         main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
         return java.command(main, str(place.folder / "zoo.cfg"), heap="128m", options=options)
 
-    def answers(self, place: Place) -> bool:
+    def state(self, place: Place) -> str:
         """See Recipe."""
         try:
             with socket.create_connection((LOOPBACK, place.ports["client"]), timeout=1) as connection:
                 connection.sendall(b"srvr")
-                return b"Mode: " in connection.makefile("rb").read()
+                return "ready" if b"Mode: " in connection.makefile("rb").read() else ""
         except OSError:
-            return False
+            return ""
 
     def open(self, place: Place) -> None:
         """An empty ZooKeeper is usable."""
