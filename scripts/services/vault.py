@@ -17,7 +17,7 @@ from scripts.services.provision import MissingSoftwareError, Program, cached, ru
 MOUNTS = {"secret": "2", "secret-v1": "1"}
 POLICY = """
 path "secret/data/*" { capabilities = ["create", "read", "update", "delete"] }
-path "secret/metadata/*" { capabilities = ["create", "read", "update", "list"] }
+path "secret/metadata/*" { capabilities = ["create", "read", "update", "patch", "list"] }
 path "secret/delete/*" { capabilities = ["update"] }
 path "secret/undelete/*" { capabilities = ["update"] }
 path "secret/config" { capabilities = ["read"] }
