@@ -1,0 +1,75 @@
+"""The threads and sockets of a kazoo client, with bounds that kazoo does not set."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from kazoo.handlers.threading import SequentialThreadingHandler
+
+logger = logging.getLogger("configkit.zookeeper")
+
+
+class Handler(SequentialThreadingHandler):  # type: ignore[misc]
+    """
+    Connects and shakes hands within *patience* seconds, where kazoo takes a whole session timeout, and notices when the
+    client has given up for good.
+
+    Attributes:
+        connected: Whether a session is established; kazoo's own bounds hold from then on.
+        ended: The client's connection thread has ended, and will not come back.
+    """
+
+    def __init__(self, patience: float) -> None:
+        super().__init__()
+        self._patience = patience
+        self._connection: socket.socket | None = None
+        self.connected = False
+        self.ended = threading.Event()
+
+    def create_connection(self, *args: Any, **kwargs: Any) -> Any:
+        """Connect to a server."""
+        kwargs["timeout"] = min(kwargs.get("timeout", self._patience), self._patience)
+        self._connection = super().create_connection(*args, **kwargs)
+        return self._connection
+
+    def select(self, *args: Any, **kwargs: Any) -> Any:
+        """Wait for a socket."""
+        if not self.connected and len(args) == 4 and args[3] is not None:
+            args = (*args[:3], min(args[3], self._patience))
+        return super().select(*args, **kwargs)
+
+    def spawn(self, func: Callable[..., object], *args: Any, **kwargs: Any) -> threading.Thread:
+        """Begin a daemon thread."""
+        name = f"configkit-zookeeper-{getattr(func, '__name__', 'work').strip('_')}"
+        thread = threading.Thread(target=self._run, args=(func, args, kwargs), name=name, daemon=True)
+        thread.start()
+        return thread
+
+    def hang_up(self) -> None:
+        """Cut the connection, so that a client that waits for a silent server can end."""
+        connection = self._connection
+        if connection is not None:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                return
+
+    def forget(self) -> None:
+        """Close, in a forked child, what is the parent's: its session goes on."""
+        atexit.unregister(self.stop)
+        if self._connection is not None:
+            self._connection.close()
+
+    def _run(self, func: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        try:
+            func(*args, **kwargs)
+        except Exception:
+            logger.debug("a thread of the ZooKeeper client ended", exc_info=True)
+        finally:
+            if getattr(func, "__name__", "") == "zk_loop":
+                self.ended.set()
