@@ -85,7 +85,9 @@ class ConfigKit:
         self._threads = threads
         self._listeners: list[Callable[[Event], None]] = []
         self.calls = Calls(workers=16 if threads else 0, deadline=deadline)
-        self.documents = Documents(backends.config, backends.cache or _fresh_cache(), self.calls, environments=environments)
+        self.documents = Documents(
+            backends.config, backends.cache or _fresh_cache(), self.calls, environments=environments, shared=backends.shared
+        )
         self.config = Config(
             self.documents,
             self.calls,

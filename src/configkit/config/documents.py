@@ -8,7 +8,10 @@ from datetime import UTC, datetime
 
 from configkit import values
 from configkit.calls import Calls
-from configkit.config.knowledge import Knowledge, tombstone
+from configkit.config.absence import tombstone
+from configkit.config.knowledge import Knowledge
+from configkit.config.shared import Shared
+from configkit.config.sharing import SharingStore
 from configkit.errors import NotFoundError
 from configkit.models import ConfigPath, ConfigSelector, ConfigVersion, Event, Origin, Page
 from configkit.names import check_environment
@@ -24,13 +27,17 @@ class Documents:
         store: The truth.
         cache: The process's memory.
         environments: The environments that exist.
+        shared: What all processes share of it, for what is not secret; None: nothing.
     """
 
-    def __init__(self, store: ConfigStore, cache: Cache, calls: Calls, *, environments: frozenset[str]) -> None:
-        self._store = store
+    def __init__(
+        self, store: ConfigStore, cache: Cache, calls: Calls, *, environments: frozenset[str], shared: Cache | None = None
+    ) -> None:
+        rules = None if shared is None else Shared(shared)
+        self._store = store if rules is None else SharingStore(store, rules)
         self._calls = calls
         self._environments = environments
-        self._known = Knowledge(store, cache, calls)
+        self._known = Knowledge(self._store, cache, calls, shared=rules)
 
     # -- reads ---------------------------------------------------------------------------------------------------------
 

@@ -12,11 +12,15 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from configkit.calls import Calls
+from configkit.config.absence import absence, tombstone
+from configkit.config.shared import Order, Shared
 from configkit.errors import ConfigKitError, NotFoundError
 from configkit.models import ConfigChanged, ConfigPath, ConfigVersion, Event, Resync
 from configkit.ports import Cache, ConfigStore
@@ -27,19 +31,6 @@ ABSENCE_SECONDS = 5.0
 MAX_ABSENCES = 10_000
 BULK = 8
 """From so many documents of one service on, reading the whole service is cheaper than reading each."""
-
-Order = tuple[int, bool]
-_NEVER = datetime.fromtimestamp(0, UTC)
-
-
-def absence(path: ConfigPath) -> ConfigVersion:
-    """Return the document that says: nothing was ever written at *path*."""
-    return tombstone(path, 0, _NEVER)
-
-
-def tombstone(path: ConfigPath, version: int, at: datetime) -> ConfigVersion:
-    """Return the document that says: *version* of *path* is deleted."""
-    return ConfigVersion(path, version, None, is_encrypted=False, ever_secret=False, created_at=at, updated_at=at, deleted=True)
 
 
 class _Flight:
@@ -57,11 +48,13 @@ class Knowledge:
     Args:
         store: The truth.
         cache: Where what is known is kept.
+        shared: What all processes share; None: nothing.
     """
 
-    def __init__(self, store: ConfigStore, cache: Cache, calls: Calls) -> None:
+    def __init__(self, store: ConfigStore, cache: Cache, calls: Calls, *, shared: Shared | None = None) -> None:
         self._store = store
         self._cache = cache
+        self._shared = shared
         self._calls = calls
         self._listeners: list[Callable[[ConfigVersion], None]] = []
         self._absent: dict[ConfigPath, tuple[ConfigVersion, float]] = {}
@@ -71,6 +64,7 @@ class Knowledge:
     def _reset(self) -> None:
         self._lock = threading.RLock()
         self._flights: dict[ConfigPath, _Flight] = {}
+        self._loading: Counter[ConfigPath] = Counter()
         self._dirty: dict[ConfigPath, Order] = {}
         self._unread: dict[tuple[str, str], None] = {}
         self._refreshing = False
@@ -113,6 +107,8 @@ class Knowledge:
 
     def retry_due(self) -> None:
         """Begin a refresh that failed again, when its time has come; called now and then by the client."""
+        if self._shared is not None:
+            self._shared.settle()
         if (self._dirty or self._unread) and time.monotonic() >= self._retry_at:
             self._refresh_soon()
 
@@ -127,9 +123,13 @@ class Knowledge:
             if (document := self._cache.get(path)) is not None:
                 cache.put(document)
         self._cache = cache
+        if self._shared is not None:
+            self._shared.after_fork()
         self._reset()
 
     def _on_change(self, event: ConfigChanged) -> None:
+        if self._shared is not None:
+            self._shared.heard(event.path, event.version, deleted=event.deleted)
         gone = tombstone(event.path, event.version, event.at) if event.deleted and event.version is not None else None
         with self._lock:
             if not self._is_known(event.path):
@@ -146,9 +146,9 @@ class Knowledge:
             self._tell(gone)
 
     def _is_known(self, path: ConfigPath) -> bool:
-        flight = self._flights.get(path)
+        under_way = path in self._flights or path in self._loading
         in_service = (path.environment, path.service_name) in self._services
-        return flight is not None or in_service or path in self._absent or self._cache.get(path) is not None
+        return under_way or in_service or path in self._absent or self._cache.get(path) is not None
 
     def _mark(self, path: ConfigPath, order: Order) -> None:
         with self._lock:
@@ -187,7 +187,9 @@ class Knowledge:
         by_service: dict[tuple[str, str], list[ConfigPath]] = {service: [] for service in unread}
         for path in dirty:
             by_service.setdefault((path.environment, path.service_name), []).append(path)
-        for service, paths in by_service.items():
+        for service, marked in by_service.items():
+            # Only what an event told of is looked for in the shared cache; a resynchronisation asks the store.
+            paths = [path for path in marked if not dirty[path][0] or self._find_shared(path, dirty[path]) is None]
             found: dict[str, ConfigVersion] = {}
             if service in unread or len(paths) >= BULK:
                 found = self.load_service(*service, remember=service in unread)
@@ -229,7 +231,7 @@ class Knowledge:
 
     def _fly(self, path: ConfigPath, flight: _Flight) -> None:
         try:
-            document = self.load(path)
+            document = self._find_shared(path, flight.minimum) or self.load(path)
             while True:
                 with self._lock:
                     if document.order >= flight.minimum:
@@ -244,32 +246,54 @@ class Knowledge:
         else:
             flight.future.set_result(document)
 
+    def _find_shared(self, path: ConfigPath, minimum: Order) -> ConfigVersion | None:
+        found = None if self._shared is None else self._shared.find(path, minimum)
+        if found is None:
+            return None
+        self.keep(found)
+        known = self._cache.get(path)
+        return found if known is None or known.order < found.order else known
+
     def load(self, path: ConfigPath) -> ConfigVersion:
         """Read *path* from the store and keep it; absence is a document too."""
-        before = self._cache.get(path)
+        with self._listened_to(path):
+            before, begun = self._cache.get(path), time.monotonic()
+            try:
+                document = self._store.read(path)
+            except NotFoundError as error:
+                document = tombstone(path, error.version, datetime.now(UTC)) if error.deleted else absence(path)
+            return self._keep_read(document, before, begun)
+
+    @contextmanager
+    def _listened_to(self, path: ConfigPath) -> Iterator[None]:
+        """Let no event of *path* be passed over while it is read, although it may not be known yet."""
+        with self._lock:
+            self._loading[path] += 1
         try:
-            document = self._store.read(path)
-        except NotFoundError as error:
-            document = tombstone(path, error.version, datetime.now(UTC)) if error.deleted else absence(path)
-        return self._keep_read(document, before)
+            yield
+        finally:
+            with self._lock:
+                self._loading[path] -= 1
+                if not self._loading[path]:
+                    del self._loading[path]
 
     def load_service(self, environment: str, service_name: str, *, remember: bool = True) -> dict[str, ConfigVersion]:
         """Read every key of a service from the store and keep them; *remember* to read them all again at a resynchronisation."""
-        service = (environment, service_name)
+        service, begun = (environment, service_name), time.monotonic()
         before = {p: self._cache.get(p) for p in self._cache.paths() if (p.environment, p.service_name) == service}
         if remember:
             with self._lock:
                 self._services[service] = None
         found = self._store.read_service(environment, service_name)
         for document in found.values():
-            self._keep_read(document, before.get(document.path))
+            self._keep_read(document, before.get(document.path), begun)
         for path, known in before.items():
             if known is not None and not known.deleted and path.key not in found:
                 self.load(path)
         return found
 
-    def _keep_read(self, document: ConfigVersion, before: ConfigVersion | None) -> ConfigVersion:
-        """Keep what the store showed, unless something newer came since *before* was looked at."""
+    def _keep_read(self, document: ConfigVersion, before: ConfigVersion | None, begun: float) -> ConfigVersion:
+        """Keep what the store showed, unless something newer came since *before* was looked at, when the reading had *begun*."""
         with self._lock:
             now = self._cache.get(document.path)
             if now is not None and now is not before and now.order >= document.order:
@@ -277,8 +301,16 @@ class Knowledge:
             # Nothing has come since, so a lower version is the truth: a restored backup, or metadata destroyed.
             changed = self._put(document, replace=True)
         if changed:
+            self._share(document, before, begun)
             self._tell(document)
         return document
+
+    def _share(self, document: ConfigVersion, before: ConfigVersion | None, begun: float) -> None:
+        if self._shared is None:
+            return
+        if before is not None and document.order < before.order:
+            self._shared.went_back(document.path)
+        self._shared.fill(document, begun=begun)
 
     def keep(self, document: ConfigVersion) -> None:
         """Keep *document* if it is newer than what is known, and tell the listeners."""
