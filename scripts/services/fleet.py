@@ -14,7 +14,7 @@ from pathlib import Path
 from scripts.services.kafka import Kafka
 from scripts.services.places import write_private
 from scripts.services.postgres import Postgres
-from scripts.services.provision import install_packages
+from scripts.services.provision import OPENSSL, install_packages
 from scripts.services.recipes import Recipe
 from scripts.services.redis import Redis
 from scripts.services.servers import Server
@@ -49,7 +49,7 @@ class Fleet:
         """
         with self._alone():
             if install:
-                install_packages(program for server in self.servers for program in server.recipe.programs)
+                install_packages(program for server in self.servers for program in (OPENSSL, *server.recipe.programs))
             try:
                 self._each(lambda server: _start(server, install=install))
             finally:
@@ -88,8 +88,10 @@ class Fleet:
             if server.process is not None:
                 found |= server.env
         template = (CHECKOUT / "env.template").read_text(encoding="utf-8")
-        if Server(RECIPES["vault"], self.folder / "vault").process is not None:
-            write_private(self.folder / "vault-root-token", root_token(Server(RECIPES["vault"], self.folder / "vault").place))
+        vault, token = Server(RECIPES["vault"], self.folder / "vault"), self.folder / "vault-root-token"
+        token.unlink(missing_ok=True)
+        if vault.process is not None:
+            write_private(token, root_token(vault.place))
         write_private(self.folder / "env", env_text(template, {"CONFIGKIT_MODE": "direct", **found}))
 
     @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from scripts.services.provision import MissingSoftwareError, Program, cached, run
 
-JAVA = Program("java", "openjdk-17-jre-headless")
+JAVA = Program("java", "default-jre-headless")
 MAVEN = Program("mvn", "maven")
 _POM = Path(__file__).parent / "sources" / "pom.xml"
 _OPTIONS = (
@@ -18,6 +18,11 @@ _OPTIONS = (
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
 )
+
+
+def programs() -> tuple[Program, ...]:
+    """Return what must be there; Maven only to download."""
+    return (JAVA, MAVEN) if cached("java", [_POM]) is None else (JAVA,)
 
 
 def install_archives() -> None:

@@ -1,4 +1,4 @@
-"""Kafka: one process that is broker and controller (KRaft), open on one port, with a password (SASL) on another."""
+"""Kafka: one process that is broker and controller (KRaft), open on one port, with a password (SASL) on another, TLS on a third."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import uuid
 
 from scripts.services import java
 from scripts.services.places import LOOPBACK, Place, write_private
+from scripts.services.provision import Program
 
 _METADATA_REQUEST = struct.pack(">hhihi", 3, 1, 1, -1, 0)  # key, version, correlation id, no client id, no topics
 
@@ -19,10 +20,14 @@ class Kafka:
     """The recipe of Kafka."""
 
     name = "kafka"
-    ports = ("client", "sasl", "controller")
+    ports = ("client", "sasl", "tls", "controller")
     passwords = ("sasl",)
     stop_signal = signal.SIGTERM
-    programs = (java.JAVA,)
+
+    @property
+    def programs(self) -> tuple[Program, ...]:
+        """See Recipe."""
+        return java.programs()
 
     def install(self) -> None:
         """See Recipe."""
@@ -33,9 +38,12 @@ class Kafka:
 
     def prepare(self, place: Place) -> None:
         """See Recipe."""
+        write_private(
+            place.folder / "both.pem", "".join(part.read_text(encoding="ascii") for part in (place.key, place.certificate))
+        )
         settings = place.folder / "server.properties"
         write_private(settings, "".join(f"{name}={value}\n" for name, value in _settings(place).items()))
-        if place.data.exists():
+        if (place.data / "meta.properties").exists():
             return
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         arguments = ("format", "-t", cluster, "-c", str(settings))
@@ -68,7 +76,7 @@ class Kafka:
 
 
 def _settings(place: Place) -> dict[str, str]:
-    listeners = {"PLAINTEXT": "client", "SASL_PLAINTEXT": "sasl", "CONTROLLER": "controller"}
+    listeners = {"PLAINTEXT": "client", "SASL_PLAINTEXT": "sasl", "SSL": "tls", "CONTROLLER": "controller"}
     addresses = {name: f"{name}://{LOOPBACK}:{place.ports[port]}" for name, port in listeners.items()}
     login = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_configkit="%s";'
     return {
@@ -78,9 +86,11 @@ def _settings(place: Place) -> dict[str, str]:
         "controller.listener.names": "CONTROLLER",
         "listeners": ",".join(addresses.values()),
         "advertised.listeners": ",".join(address for name, address in addresses.items() if name != "CONTROLLER"),
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SSL:SSL,CONTROLLER:PLAINTEXT",
         "sasl.enabled.mechanisms": "PLAIN",
         "listener.name.sasl_plaintext.plain.sasl.jaas.config": login % place.passwords["sasl"],
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": str(place.folder / "both.pem"),
         "log.dirs": str(place.data),
         "auto.create.topics.enable": "false",
         "offsets.topic.replication.factor": "1",

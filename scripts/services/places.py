@@ -29,6 +29,16 @@ class Place:
         """What the server itself prints."""
         return self.folder / "log"
 
+    @property
+    def certificate(self) -> Path:
+        """What its TLS port shows: a certificate for the loopback address that is its own authority."""
+        return self.folder / "certificate.pem"
+
+    @property
+    def key(self) -> Path:
+        """The private key of the certificate."""
+        return self.folder / "key.pem"
+
 
 def make_place(folder: Path, ports: Iterable[str], passwords: Iterable[str], *, shared_folder: bool) -> Place:
     """

@@ -1,4 +1,4 @@
-"""PostgreSQL: a database of configkit's own and the superuser beside it, both with passwords, over TCP only."""
+"""PostgreSQL: a database of configkit's own and the superuser beside it, both with passwords; TCP only, with TLS for who asks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scripts.services.places import LOOPBACK, Place, write_private
 from scripts.services.provision import Program
 
 NAME = "configkit"
-_FOLDERS = tuple(f"/usr/lib/postgresql/{version}/bin" for version in (15, 16, 17))
+_FOLDERS = tuple(f"/usr/lib/postgresql/{version}/bin" for version in range(15, 20))
 _INITDB, _SERVER, _PSQL = (Program(name, "postgresql", _FOLDERS) for name in ("initdb", "postgres", "psql"))
 
 
@@ -47,15 +47,21 @@ class Postgres:
         if user is not None:
             shutil.chown(secret, user)
         options = ["--no-sync", "--encoding=UTF8", "--locale=C.UTF-8", "--auth=scram-sha-256", "--username=postgres"]
+        log = place.log.open("ab")
         try:
             subprocess.run(
                 [_INITDB.path(), *options, f"--pwfile={secret}", "--pgdata", str(place.data)],
-                check=True, capture_output=True, cwd=place.data.parent, user=user,
+                check=True, stdout=log, stderr=log, cwd=place.data.parent, user=user,
                 group=None if user is None else pwd.getpwnam(user).pw_gid,
                 extra_groups=None if user is None else [],
             )  # fmt: skip
         finally:
+            log.close()
             secret.unlink()
+        for source, name in ((place.certificate, "server.crt"), (place.key, "server.key")):
+            kept = place.data / name
+            write_private(kept, source.read_text(encoding="ascii"))
+            shutil.chown(kept, place.data.owner())
 
     def command(self, place: Place) -> list[str]:
         """See Recipe. Nothing is flushed to the disk: a killed server loses nothing by that, only a machine would."""
@@ -64,6 +70,7 @@ class Postgres:
             "port": str(place.ports["client"]),
             "unix_socket_directories": "",
             "dynamic_shared_memory_type": "mmap",
+            "ssl": "on",
             "shared_buffers": "32MB",
             "max_connections": "200",
             "fsync": "off",

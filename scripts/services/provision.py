@@ -36,8 +36,11 @@ class Program:
     def path(self) -> str:
         """Return where it is, or raise MissingSoftwareError with what to install."""
         if (found := self.find()) is None:
-            raise MissingSoftwareError(f"{self.name} is not on this machine: apt-get install {self.package} (or the like)")
+            raise MissingSoftwareError(f"{self.name} is not on this machine: install {self.package}")
         return found
+
+
+OPENSSL = Program("openssl", "openssl")
 
 
 def install_packages(programs: Iterable[Program]) -> None:
@@ -82,6 +85,15 @@ def cached(name: str, sources: Iterable[Path], make: Callable[[Path], None] | No
                 make(made)
                 made.rename(folder)
     return folder
+
+
+def make_certificate(certificate: Path, key: Path) -> None:
+    """Write a certificate of the loopback address that vouches for itself, unless it is there."""
+    if not certificate.exists():
+        names = "subjectAltName=IP:127.0.0.1,IP:::1,DNS:localhost"
+        options = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30", "-subj", "/CN=localhost"]
+        output = ["-addext", names, "-keyout", str(key), "-out", str(certificate)]
+        run([OPENSSL.path(), "req", "-x509", *options, *output], "making a certificate")
 
 
 @contextmanager

@@ -40,7 +40,7 @@ class Recipe(Protocol):
         """Return whom to run as, where the server refuses to run as the present user."""
 
     def prepare(self, place: Place) -> None:
-        """Write what the server reads at its start; make its data at the first."""
+        """Write what the server reads at its start, beside the certificate that is there; make its data at the first."""
 
     def command(self, place: Place) -> Sequence[str]:
         """Return the command that runs the server in the foreground; MissingSoftwareError says what is not here."""

@@ -15,7 +15,7 @@ class Redis:
     """The recipe of Redis."""
 
     name = "redis"
-    ports = ("client",)
+    ports = ("client", "tls")
     passwords = ("default",)
     stop_signal = signal.SIGTERM
     programs = (_SERVER,)
@@ -33,6 +33,10 @@ class Redis:
             "bind": LOOPBACK,
             "port": str(place.ports["client"]),
             "requirepass": place.passwords["default"],
+            "tls-port": str(place.ports["tls"]),
+            "tls-cert-file": str(place.certificate),
+            "tls-key-file": str(place.key),
+            "tls-auth-clients": "no",
             "dir": str(place.data),
             "save": '""',
             "appendonly": "no",

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 from scripts.services.places import Place, make_place, write_private
 from scripts.services.processes import Process, spawn, wait
+from scripts.services.provision import make_certificate
 from scripts.services.recipes import Recipe
 
 _START, _STOP = 60.0, 10.0
@@ -69,12 +71,15 @@ class Server:
             ServerFailedError: It ended or did not answer in time.
         """
         place = self.place
-        if self.process is None:
-            self.recipe.prepare(place)
-            environ = {name: os.environ[name] for name in ("PATH", "JAVA_HOME") if name in os.environ} | {"LC_ALL": "C.UTF-8"}
-            process = spawn(self.recipe.command(place), log=place.log, folder=place.data, user=self.recipe.user(), environ=environ)
-            write_private(self.folder / "process.json", json.dumps({"pid": process.pid, "born": process.born}))
-        self._wait_until_usable(place)
+        try:
+            if self.process is None:
+                self._launch(place)
+            wait(lambda: self.process is None or bool(self.recipe.state(place)), _START, f"{self.name} to answer")
+            self._alive()
+            self.recipe.open(place)
+        except (OSError, subprocess.CalledProcessError, ServerFailedError) as error:
+            log = place.log.read_text(encoding="utf-8", errors="replace")[-2000:] if place.log.exists() else ""
+            raise ServerFailedError(f"{self.name} did not start: {error}\n{log}") from error
 
     def kill(self) -> None:
         """End it at once (SIGKILL); its data stay."""
@@ -123,11 +128,9 @@ class Server:
             raise ServerFailedError(f"{self.name} in {self.folder} does not run")
         return process
 
-    def _wait_until_usable(self, place: Place) -> None:
-        try:
-            wait(lambda: self.process is None or bool(self.recipe.state(place)), _START, f"{self.name} to answer")
-            self._alive()
-            self.recipe.open(place)
-        except (OSError, ServerFailedError) as error:
-            log = place.log.read_text(encoding="utf-8", errors="replace")[-2000:] if place.log.exists() else ""
-            raise ServerFailedError(f"{self.name} did not start: {error}\n{log}") from error
+    def _launch(self, place: Place) -> None:
+        make_certificate(place.certificate, place.key)
+        self.recipe.prepare(place)
+        environ = {name: os.environ[name] for name in ("PATH", "JAVA_HOME") if name in os.environ} | {"LC_ALL": "C.UTF-8"}
+        process = spawn(self.recipe.command(place), log=place.log, folder=place.data, user=self.recipe.user(), environ=environ)
+        write_private(self.folder / "process.json", json.dumps({"pid": process.pid, "born": process.born}))

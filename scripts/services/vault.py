@@ -25,7 +25,7 @@ path "secret-v1/*" { capabilities = ["create", "read", "update", "delete", "list
 """
 """What configkit may do, and nothing else: no destroying, no removing of whole histories, no administration."""
 _SOURCES = Path(__file__).parent / "sources" / "vault"
-_GO = Program("go", "golang-go (1.21 or newer)", ("/usr/local/go/bin", "/usr/lib/go/bin"))
+_GO = Program("go", "Go 1.21 or newer, to build Vault with", ("/usr/local/go/bin", "/usr/lib/go/bin"))
 _HEALTH = {200: "ready", 501: "uninitialised", 503: "sealed"}
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -34,7 +34,7 @@ class Vault:
     """The recipe of Vault."""
 
     name = "vault"
-    ports = ("client",)
+    ports = ("client", "tls")
     passwords = ("token", "role", "secret")
     stop_signal = signal.SIGTERM
     programs: tuple[Program, ...] = ()
@@ -57,10 +57,11 @@ class Vault:
         """See Recipe."""
         folder = cached("vault", _sources())
         if folder is None:
-            remedy = "nox -s services -- start builds it" if _GO.find() else "install Go 1.21 or newer first, which builds it"
+            remedy = "nox -s services -- start builds it" if _GO.find() else f"install {_GO.package}"
             raise MissingSoftwareError(f"Vault is not on this machine: {remedy}")
-        address = f"{LOOPBACK}:{place.ports['client']}"
-        return [str(folder / "vault"), "-address", address, "-folder", str(place.data)]
+        addresses = {name: f"{LOOPBACK}:{port}" for name, port in place.ports.items()}
+        tls = ["-tls-address", addresses["tls"], "-certificate", str(place.certificate), "-key", str(place.key)]
+        return [str(folder / "vault"), "-address", addresses["client"], *tls, "-folder", str(place.data)]
 
     def state(self, place: Place) -> str:
         """See Recipe."""

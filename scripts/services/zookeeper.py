@@ -7,16 +7,21 @@ import socket
 
 from scripts.services import java
 from scripts.services.places import LOOPBACK, Place, write_private
+from scripts.services.provision import Program
 
 
 class ZooKeeper:
     """The recipe of ZooKeeper."""
 
     name = "zookeeper"
-    ports = ("client",)
+    ports = ("client", "tls")
     passwords = ("sasl",)
     stop_signal = signal.SIGTERM
-    programs = (java.JAVA,)
+
+    @property
+    def programs(self) -> tuple[Program, ...]:
+        """See Recipe."""
+        return java.programs()
 
     def install(self) -> None:
         """See Recipe."""
@@ -35,18 +40,27 @@ class ZooKeeper:
             "dataDir": str(place.data),
             "clientPortAddress": LOOPBACK,
             "clientPort": str(place.ports["client"]),
+            "secureClientPortAddress": LOOPBACK,
+            "secureClientPort": str(place.ports["tls"]),
+            "ssl.keyStore.location": str(place.folder / "both.pem"),
+            "ssl.keyStore.type": "PEM",
+            "ssl.clientAuth": "none",
             "maxClientCnxns": "0",
             "admin.enableServer": "false",
             "4lw.commands.whitelist": "*",
             "authProvider.sasl": "org.apache.zookeeper.server.auth.SASLAuthenticationProvider",
         }
         write_private(place.folder / "zoo.cfg", "".join(f"{name}={value}\n" for name, value in settings.items()))
+        write_private(
+            place.folder / "both.pem", "".join(part.read_text(encoding="ascii") for part in (place.key, place.certificate))
+        )
         login = 'Server { org.apache.zookeeper.server.auth.DigestLoginModule required user_configkit="%s"; };\n'
         write_private(place.folder / "jaas.conf", login % place.passwords["sasl"])
 
     def command(self, place: Place) -> list[str]:
         """See Recipe. As with PostgreSQL, nothing is flushed to the disk."""
         options = (
+            "-Dzookeeper.serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory",  # the one that speaks TLS
             "-Dzookeeper.forceSync=no",
             "-Dzookeeper.preAllocSize=1024",
             f"-Djava.security.auth.login.config={place.folder / 'jaas.conf'}",
