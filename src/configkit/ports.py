@@ -416,7 +416,7 @@ class Backends:
     What one client runs on, as wired for its mode.
 
     Attributes:
-        records, tokens, idempotency, journal: Only where the deployment's database is in reach (None in remote mode).
+        records, tokens, idempotency, journal, changes: Only where the deployment's database is in reach (None in remote mode).
         cache: The process's memory; a fresh one is made where None.
         shared: A cache that all processes share, for what is not secret.
         poll: Seconds between two looks at the stores (jittered) where announcements can be lost; None: they cannot.
@@ -437,6 +437,7 @@ class Backends:
     tokens: TokenStore | None = None
     idempotency: IdempotencyStore | None = None
     journal: Journal | None = None
+    changes: ChangeJournal | None = None
     cache: Cache | None = None
     shared: Cache | None = None
     poll: float | None = None

@@ -14,11 +14,15 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sqlalchemy import insert, select
+
 from configkit.backends.memory import MemoryBlobs, MemoryCache, open_memory
 from configkit.backends.redis import Address
 from configkit.ports import Backends, BlobCache, Cache
 from tests import services
 from tests.conformance import fresh
+from tests.conformance.registries import on_zookeeper
+from tests.databases import fresh_schema
 
 if TYPE_CHECKING:
     from configkit.backends.redis.link import Link
@@ -57,6 +61,42 @@ def sqlite(folder: Path) -> Iterator[Deployment]:
 
 
 @contextmanager
+def postgres(folder: Path) -> Iterator[Deployment]:
+    """In a schema of its own; configuration lies in the tables of the embedded mode, as nothing else here is durable."""
+    with fresh_schema(services.need("postgres")["DATABASE_URL"]) as schema:  # noqa: SIM117
+        with _open(lambda: _postgres(schema)) as one, _open(lambda: _postgres(schema)) as other:
+            yield Deployment("postgres", one, other)
+
+
+def _postgres(schema: str) -> Backends:
+    from configkit.backends.sql import open_postgres
+    from configkit.backends.sql.config import SqlConfigStore
+    from configkit.backends.sql.encryption import Cipher, derive
+    from configkit.backends.sql.schema import meta
+
+    pieces = open_postgres(services.need("postgres")["DATABASE_URL"], migrate=True, role="server", schema=schema)
+    key = derive("conformance" * 4, b"salt")
+    with pieces.database.writing("name the key", "key") as connection:
+        if not connection.execute(select(meta).where(meta.c.name == "key_id")).first():
+            connection.execute(insert(meta).values(name="key_id", value=key.id))
+    return Backends(
+        mode="direct",
+        config=SqlConfigStore(pieces.database, Cipher(key, lambda _: None)),
+        flags=pieces.flags,
+        registry=pieces.registry,
+        bus=pieces.bus,
+        close=pieces.close,
+        after_fork=pieces.after_fork,
+        ping={"database": pieces.ping},
+        records=pieces.records,
+        tokens=pieces.tokens,
+        idempotency=pieces.idempotency,
+        journal=pieces.journal,
+        changes=pieces.changes,
+    )
+
+
+@contextmanager
 def http(folder: Path) -> Iterator[Deployment]:
     """Over the real server on a free port of loopback, which runs on a deployment in memory."""
     from configkit.backends.http import open_http
@@ -90,6 +130,12 @@ def _redis_link() -> Link:
 
 
 @contextmanager
+def zookeeper(folder: Path) -> Iterator[Deployment]:
+    with on_zookeeper(2) as (one, other):
+        yield Deployment("zookeeper", one, other)
+
+
+@contextmanager
 def _open(opener: Callable[[], Backends]) -> Iterator[Backends]:
     backends = opener()
     try:
@@ -99,6 +145,10 @@ def _open(opener: Callable[[], Backends]) -> Iterator[Backends]:
 
 
 OPENERS: dict[str, Callable[[Path], AbstractContextManager[Deployment]]] = {"memory": memory, "sqlite": sqlite, "http": http}
+if at_hand("postgres"):
+    OPENERS["postgres"] = postgres
+if at_hand("zookeeper"):
+    OPENERS["zookeeper"] = zookeeper
 
 CACHES: dict[str, Callable[[], Cache]] = {"memory": MemoryCache}
 BLOBS: dict[str, Callable[[], BlobCache]] = {"memory": MemoryBlobs}
@@ -106,15 +156,18 @@ if at_hand("redis"):
     CACHES["redis"] = lambda: redis().documents
     BLOBS["redis"] = lambda: redis().blobs
 
+_POSTGRES = ("postgres",) if "postgres" in OPENERS else ()
+_ZOOKEEPER = ("zookeeper",) if "zookeeper" in OPENERS else ()
+
 PORTS: dict[str, tuple[str, ...]] = {
-    "config": ("memory", "sqlite", "http"),
-    "flags": ("memory", "sqlite", "http"),
-    "registry": ("memory", "sqlite", "http"),
-    "bus": ("memory", "sqlite", "http"),
-    "records": ("memory", "sqlite"),
-    "tokens": ("memory", "sqlite"),
-    "idempotency": ("memory", "sqlite"),
-    "journal": ("memory", "sqlite"),
+    "config": ("memory", "sqlite", "http", *_POSTGRES),
+    "flags": ("memory", "sqlite", "http", *_POSTGRES),
+    "registry": ("memory", "sqlite", "http", *_POSTGRES, *_ZOOKEEPER),
+    "bus": ("memory", "sqlite", "http", *_POSTGRES),
+    "records": ("memory", "sqlite", *_POSTGRES),
+    "tokens": ("memory", "sqlite", *_POSTGRES),
+    "idempotency": ("memory", "sqlite", *_POSTGRES),
+    "journal": ("memory", "sqlite", *_POSTGRES),
     "cache": tuple(CACHES),
     "blobs": tuple(BLOBS),
 }

@@ -19,7 +19,8 @@ DEFAULT_SECONDS = 30.0
 SELF_REGISTERED_SECONDS = 5.0
 """The lease of a process that renews it by itself, so that a killed one is gone within 7 s."""
 
-_SLACK = 1.0
+SLACK = 1.0
+"""Seconds by which the end of a lease may lie further away than its length."""
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -32,7 +33,7 @@ def boot_id() -> str:
     monotonic clock back, a lease of before is then recognised by an end further away than its whole length.
     """
     try:
-        return _BOOT_ID.read_text(encoding="ascii").strip() or "unknown"
+        return _BOOT_ID.read_bytes().decode("ascii").strip() or "unknown"
     except (OSError, UnicodeDecodeError):
         return "unknown"
 
@@ -43,7 +44,7 @@ def is_alive(expires_mono: float, boot_id: str, ttl: float, *, now_mono: float, 
 
     An end later than a whole length (and a second) from now cannot be of this boot: such a lease is dead.
     """
-    return boot_id == now_boot and now_mono < expires_mono <= now_mono + ttl + _SLACK
+    return boot_id == now_boot and now_mono < expires_mono <= now_mono + ttl + SLACK
 
 
 def lease_seconds(ttl_seconds: float | None, has_health_check: bool) -> float | None:  # noqa: FBT001 (a fact, not a switch)

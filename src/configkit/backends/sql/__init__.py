@@ -1,8 +1,10 @@
 """
-Configuration, flags, registry and records in SQL: the embedded mode, on one SQLite file.
+Configuration, flags, registry and records in SQL: everything of the embedded mode on one SQLite file, and all but the
+configuration itself of the direct mode in PostgreSQL.
 
-Any number of processes of one machine share the file. Secrets in it are encrypted (`encryption`), changes are told
-through its journal (`bus`), and its tables are made and brought up to date when it is opened (`migrate`).
+The stores are written once, for both (`database` is what they ask for). Changes are told through the journal (`bus`).
+Any number of processes of one machine share the file; secrets in it are encrypted (`encryption`), and its tables are
+made and brought up to date when it is opened (`migrate`). What is PostgreSQL's own is in `postgres`.
 """
 
 from __future__ import annotations
@@ -16,11 +18,16 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from configkit.backends.sql.clock import Clock
+    from configkit.backends.sql.postgres.opening import PostgresPieces, Role
     from configkit.ports import Backends
 
-__all__ = ["open_sqlite", "rotate_master_key"]
+__all__ = ["SCHEMA", "migrate_postgres", "open_postgres", "open_sqlite", "rotate_master_key"]
+
+SCHEMA = "configkit"
+"""The PostgreSQL schema that the tables lie in."""
 
 _NEEDED = ("sqlalchemy", "alembic", "cryptography")
+_NEEDED_FOR_POSTGRES = ("sqlalchemy", "alembic", "psycopg")
 
 
 def open_sqlite(
@@ -43,7 +50,7 @@ def open_sqlite(
         InvalidDocumentError: *url_or_path* names no file, or *master_key* is too short.
         MissingExtraError: The extra ``embedded`` is not installed.
     """
-    _require_extra()
+    _require("embedded", "the embedded mode", _NEEDED)
     from configkit.backends.sql.opening import open_file  # noqa: PLC0415
 
     return open_file(url_or_path, master_key=_revealed(master_key), deadline=deadline, clock=clock)
@@ -60,16 +67,70 @@ def rotate_master_key(url_or_path: str, old: SecretStr | str | None, new: Secret
     Raises:
         MasterKeyError: *old* is not the file's master key.
     """
-    _require_extra()
+    _require("embedded", "the embedded mode", _NEEDED)
     from configkit.backends.sql.opening import rotate_file  # noqa: PLC0415
 
     return rotate_file(url_or_path, _revealed(old), _revealed(new))
 
 
-def _require_extra() -> None:
-    for package in _NEEDED:
+def open_postgres(
+    url: SecretStr | str,
+    *,
+    deadline: float = 5.0,
+    migrate: bool,
+    role: Role,
+    schema: str = SCHEMA,
+    listens: bool = True,
+) -> PostgresPieces:
+    """
+    Return what of a deployment lives in a PostgreSQL database.
+
+    Where the server cannot be reached it is opened all the same, within a second: its operations raise
+    `UnavailableError` until the server is there.
+
+    Args:
+        url: ``postgresql://user:password@host:5432/database``, or another spelling of it (``postgres://``,
+            ``postgresql+asyncpg://``).
+        deadline: Seconds within which every call is answered.
+        migrate: Make the tables, or bring them up to date; otherwise they must be there. A server's part.
+        role: What this process is; a library uses fewer connections.
+        schema: Where the tables lie.
+        listens: Hear of changes by the database's notices, too, instead of only by looking twice a second.
+
+    Raises:
+        AccessDeniedError: The server refused the user or the password; or the user may not make the tables.
+        BackendError: The tables are of a release that this one cannot work with.
+        InvalidDocumentError: *url* is no such URL.
+        MissingExtraError: The extra ``postgres`` is not installed.
+    """
+    _require("postgres", "PostgreSQL", _NEEDED_FOR_POSTGRES)
+    from configkit.backends.sql.postgres.opening import open_database  # noqa: PLC0415
+
+    given = _revealed(url) or ""
+    return open_database(given, deadline=deadline, migrating=migrate, role=role, schema=schema, listens=listens)
+
+
+def migrate_postgres(url: SecretStr | str, *, deadline: float = 5.0, schema: str = SCHEMA) -> str:
+    """
+    Make the tables in a PostgreSQL database, or bring them up to date, and return the number of their migration.
+
+    Raises:
+        UnavailableError: The server cannot be reached.
+        AccessDeniedError: It refused the user, or the user may not make the tables.
+        BackendError: A newer release has migrated it further than this one can work with.
+        InvalidDocumentError: *url* is no such URL.
+        MissingExtraError: The extra ``postgres`` is not installed.
+    """
+    _require("postgres", "PostgreSQL", _NEEDED_FOR_POSTGRES)
+    from configkit.backends.sql.postgres.opening import migrate_database  # noqa: PLC0415
+
+    return migrate_database(_revealed(url) or "", deadline=deadline, schema=schema)
+
+
+def _require(extra: str, feature: str, packages: tuple[str, ...]) -> None:
+    for package in packages:
         if find_spec(package) is None:
-            raise MissingExtraError("embedded", f"the embedded mode ({package})")
+            raise MissingExtraError(extra, f"{feature} ({package})")
 
 
 def _revealed(key: Any) -> str | None:

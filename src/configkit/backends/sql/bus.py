@@ -1,40 +1,68 @@
 """
-Telling of changes: one thread that watches the file.
+Telling of changes: one thread that reads on in the journal.
 
-It asks SQLite for ``data_version``, which costs microseconds and changes when anybody has committed, and only then reads
-the journal. Commits of this process wake it at once.
+Where the journal lies, how a look at it is made cheap and what wakes the thread are the business of its `Log`.
 """
 
 from __future__ import annotations
 
 import logging
 import random
-import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from typing import Protocol
 
-from configkit.backends.sql import sqlite
-from configkit.backends.sql.engine import FORK_PATIENCE, Database
-from configkit.backends.sql.errors import translated
-from configkit.backends.sql.journal import Change, Row
-from configkit.backends.sql.schema import from_instant
+from configkit.backends.sql import forks
+from configkit.backends.sql.journal import Row
 from configkit.errors import ClosedError, ConfigKitError
 from configkit.models import Event, Resync
 
 log = logging.getLogger("configkit.bus")
 
-POLL_SECONDS = 0.1
 _BATCH = 1000
 _LONGEST_PAUSE = 1.0
 
-_LOG_ID = "SELECT value FROM meta WHERE name = 'log_id'"
-# Kept by SQLite whatever is pruned, so that it tells an emptied journal from a restored one.
-_TOP = "SELECT seq FROM sqlite_sequence WHERE name = 'journal'"
-_ROWS = """
-SELECT seq, kind, action, environment, service_name, name, version, deleted, changed_by, at
-FROM journal WHERE seq >= ? ORDER BY seq LIMIT ?
-"""
+
+class Log(Protocol):
+    """The journal as one bus reads it, on a connection of its own; only `wait` and `wake` may be called by several threads."""
+
+    def translated(self, operation: str) -> AbstractContextManager[None]:
+        """Raise configkit's errors in place of the driver's."""
+
+    def connect(self) -> bool:
+        """Be connected; return whether this is another database than the one that was read before."""
+
+    def disconnect(self) -> None:
+        """Close the connection, if there is one."""
+
+    def mark(self) -> object:
+        """Return what is different once anybody has written; it costs next to nothing."""
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """What is read within is of one moment."""
+
+    def log_id(self) -> str:
+        """Return the id of the log, which was made with the database."""
+
+    def top(self) -> int:
+        """Return the number of the last row that was written, whatever was pruned since; 0: none was."""
+
+    def rows(self, since: int, limit: int) -> list[Row]:
+        """Return the rows from number *since* on."""
+
+    def wait(self, seconds: float) -> None:
+        """Return after that time, or as soon as somebody may have written, or `wake` was called."""
+
+    def wake(self) -> None:
+        """End the wait under way, or the next one."""
+
+    def forget(self) -> None:
+        """In a forked child: leave the parent's connection and locks alone, and begin anew."""
+
+    def close(self) -> None:
+        """Free what waiting needed."""
 
 
 @dataclass(eq=False, slots=True)
@@ -63,35 +91,38 @@ class _News:
     gap: str | None = None
 
 
-class SqliteBus:
-    """An `EventBus` on the journal of one file."""
+class JournalBus:
+    """
+    An `EventBus` on the journal of one database.
+
+    Args:
+        name: What the thread is called.
+        every: Seconds between two looks when nothing wakes it.
+    """
 
     _thread: threading.Thread | None
     _subscribers: tuple[_Subscriber, ...]
     _position: _Position | None
-    _connection: sqlite3.Connection | None
-    _identity: tuple[int, int] | None
-    _mark: int | None
 
-    def __init__(self, database: Database, *, every: float = POLL_SECONDS) -> None:
-        self._database = database
+    def __init__(self, log: Log, *, name: str, every: float) -> None:
+        self._log = log
+        self._name = name
         self._every = every
         self._closed = False
         self._forget()
-        database.attach(self)
 
     def subscribe(self, deliver: Callable[[Event], None]) -> Callable[[], None]:
         """Deliver every later event to *deliver*; the answer ends it. Raises `UnavailableError`."""
-        with self._lock, translated(self._database.path, "subscribe"):
+        with self._lock, self._log.translated("subscribe"):
             if self._closed:
                 raise ClosedError
-            connection = self._connected()
+            self._connect()
             if self._position is None:
-                self._position = _current(connection)
-            subscriber = _Subscriber(deliver, _top(connection))
+                self._position = _current(self._log)
+            subscriber = _Subscriber(deliver, self._log.top())
             self._subscribers += (subscriber,)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, args=(self._stop,), name="configkit-sqlite-bus", daemon=True)
+                self._thread = threading.Thread(target=self._run, args=(self._stop,), name=self._name, daemon=True)
                 self._thread.start()
 
         def unsubscribe() -> None:
@@ -105,22 +136,24 @@ class SqliteBus:
         """End every subscription and the thread; waits for a delivery under way for a second at most."""
         self._closed = True
         self._stop.set()
-        self._wake.set()
+        self._log.wake()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(0.9)
         with self._lock:
             self._subscribers = ()
-            self._disconnect()
+            self._log.disconnect()
+        if self._thread is None or not self._thread.is_alive():
+            self._log.close()
 
     def committed(self) -> None:
         """Look at once."""
-        self._wake.set()
+        self._log.wake()
 
     def quiesce(self) -> None:
         """Close the connection; `resume` lets it be opened again."""
-        self._paused = self._lock.acquire(timeout=FORK_PATIENCE)
+        self._paused = self._lock.acquire(timeout=forks.PATIENCE)
         if self._paused:
-            self._disconnect()
+            self._log.disconnect()
 
     def resume(self) -> None:
         """Go on after a fork."""
@@ -130,26 +163,22 @@ class SqliteBus:
 
     def after_fork(self) -> None:
         """Forget the parent's thread, connection and subscribers: who wants events in the child subscribes there."""
-        _INHERITED.append(self._connection)
+        self._log.forget()
         self._forget()
 
     def _forget(self) -> None:
         self._lock = threading.Lock()
         self._paused = False
-        self._wake = threading.Event()
         self._stop = threading.Event()
         self._thread = None
         self._subscribers = ()
         self._position = None
-        self._connection = None
-        self._identity = None
-        self._mark = None
+        self._mark: object = None
 
     def _run(self, stop: threading.Event) -> None:
         pause, failing = self._every, False
         while True:
-            self._wake.wait(pause)
-            self._wake.clear()
+            self._log.wait(pause)
             if stop.is_set():
                 return
             try:
@@ -169,7 +198,7 @@ class SqliteBus:
     def _look(self) -> None:
         """Deliver what is new, in parts, until nothing is."""
         while True:
-            with self._lock, translated(self._database.path, "watch"):
+            with self._lock, self._log.translated("watch"):
                 news = None if self._closed else self._news()
                 subscribers = self._subscribers
             if news is None:
@@ -188,15 +217,12 @@ class SqliteBus:
             _attempt(subscriber, event)
 
     def _news(self) -> _News | None:
-        connection = self._connected()
-        mark = connection.execute("PRAGMA data_version").fetchone()[0]
+        self._connect()
+        mark = self._log.mark()
         if mark == self._mark:
             return None
-        connection.execute("BEGIN")
-        try:
-            news, self._position = _read_on(connection, self._position)
-        finally:
-            connection.execute("ROLLBACK")
+        with self._log.snapshot():
+            news, self._position = _read_on(self._log, self._position)
         if news.gap is not None:
             for subscriber in self._subscribers:
                 subscriber.after = self._position.seq
@@ -204,25 +230,12 @@ class SqliteBus:
             self._mark = mark
         return news if news.rows or news.gap else None
 
-    def _connected(self) -> sqlite3.Connection:
-        self._database.check_file()
-        found = sqlite.identity(self._database.path)
-        if self._connection is None or found != self._identity:
-            self._disconnect()
-            if self._position is not None and found != self._identity:
-                # Another file may be at our very position and yet not be what was read before.
+    def _connect(self) -> None:
+        if self._log.connect():
+            self._mark = None
+            if self._position is not None:
+                # Another database may be at our very position and yet not be what was read before.
                 self._position = replace(self._position, log_id="")
-            self._connection = sqlite.connect(self._database.path, patience=1.0, writes=False)
-            self._identity = found
-        return self._connection
-
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-        self._connection = self._mark = None
-
-
-_INHERITED: list[sqlite3.Connection | None] = []
 
 
 def _attempt(subscriber: _Subscriber, event: Event) -> None:
@@ -234,28 +247,20 @@ def _attempt(subscriber: _Subscriber, event: Event) -> None:
         log.exception("a subscriber failed on %s", type(event).__name__)
 
 
-def _top(connection: sqlite3.Connection) -> int:
-    found = connection.execute(_TOP).fetchone()
-    return int(found[0]) if found else 0
-
-
-def _current(connection: sqlite3.Connection) -> _Position:
-    connection.execute("BEGIN")
-    try:
-        log_id, top = connection.execute(_LOG_ID).fetchone()[0], _top(connection)
-        rows = _rows(connection, top, 1)
-    finally:
-        connection.execute("ROLLBACK")
+def _current(log: Log) -> _Position:
+    with log.snapshot():
+        log_id, top = log.log_id(), log.top()
+        rows = log.rows(top, 1)
     return _Position(log_id, top, rows[0] if rows else None)
 
 
-def _read_on(connection: sqlite3.Connection, position: _Position | None) -> tuple[_News, _Position]:
+def _read_on(log: Log, position: _Position | None) -> tuple[_News, _Position]:
     """Return the rows after *position*, or why there may have been others, and the new position."""
-    log_id, top = connection.execute(_LOG_ID).fetchone()[0], _top(connection)
-    rows = _rows(connection, position.seq if position else top, _BATCH)
+    log_id, top = log.log_id(), log.top()
+    rows = log.rows(position.seq if position else top, _BATCH)
     gap = None if position is None else _gap(position, log_id, top, rows)
     if gap is not None or position is None:
-        last = _rows(connection, top, 1)
+        last = log.rows(top, 1)
         return _News(log_id, (), gap), _Position(log_id, top, last[0] if last else None)
     new = tuple(row for row in rows if row.seq > position.seq)
     last_row = new[-1] if new else position.row
@@ -272,12 +277,3 @@ def _gap(position: _Position, log_id: str, top: int, rows: list[Row]) -> str | N
     if (first is None and top >= expected) or (first is not None and first.seq > expected):
         return "the journal was pruned before it was read"
     return None
-
-
-def _rows(connection: sqlite3.Connection, since: int, limit: int) -> list[Row]:
-    return [
-        Row(seq, Change(kind, action, environment, service, name, version, bool(deleted)), changed_by, from_instant(at))
-        for seq, kind, action, environment, service, name, version, deleted, changed_by, at in connection.execute(
-            _ROWS, (since, limit)
-        )
-    ]

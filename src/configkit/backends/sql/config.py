@@ -23,8 +23,8 @@ from configkit.backends.sql.config_rows import (
     put_head,
     selected,
 )
+from configkit.backends.sql.database import Database
 from configkit.backends.sql.encryption import Cipher
-from configkit.backends.sql.engine import Database
 from configkit.backends.sql.journal import of_config, record
 from configkit.backends.sql.keys import current_key_id
 from configkit.backends.sql.schema import Row
@@ -75,7 +75,7 @@ class SqlConfigStore:
     ) -> ConfigVersion:
         """Write the first version, or the next one after a tombstone. Raises `ConflictError` if the key is there."""
         text = _encoded(value, comment)
-        with self._database.writing("create") as connection:
+        with self._database.writing("create", "config", str(path)) as connection:
             row = find(connection, path)
             if row is not None and not row.latest_deleted:
                 raise ConflictError(f"{path} exists; update it instead", expected=0, actual=row.latest)
@@ -96,7 +96,7 @@ class SqlConfigStore:
     ) -> ConfigVersion:
         """Write the next version of a key that is there. Raises `NotFoundError` or `ConflictError`."""
         text = _encoded(value, comment)
-        with self._database.writing("update") as connection:
+        with self._database.writing("update", "config", str(path)) as connection:
             row = live(connection, path, expected_version)
             mark = row.is_encrypted if is_encrypted is None else is_encrypted
             written, hidden = self._write(connection, "update", path, row, text, mark, origin, comment)
@@ -105,13 +105,13 @@ class SqlConfigStore:
 
     def delete(self, path: ConfigPath, *, origin: Origin, expected_version: int | None = None) -> int:
         """Soft-delete the latest version and return its number. Raises `NotFoundError` or `ConflictError`."""
-        with self._database.writing("delete") as connection:
+        with self._database.writing("delete", "config", str(path)) as connection:
             row = live(connection, path, expected_version)
             number = int(row.latest)
             of_version = and_(content.c.config_key_id == row.id, content.c.version == number)
             connection.execute(update(content).where(of_version).values(deleted=True))
             connection.execute(update(head).where(head.c.id == row.id).values(deleted=True))
-            record(connection, self._database.clock.now(), origin, of_config("delete", path, number, deleted=True))
+            record(connection, self._database.moment(connection).now, origin, of_config("delete", path, number, deleted=True))
         return number
 
     def history(self, path: ConfigPath, *, limit: int, offset: int = 0) -> Page[ConfigVersion]:
@@ -135,7 +135,7 @@ class SqlConfigStore:
     def rollback(self, path: ConfigPath, version: int, *, origin: Origin, comment: str | None = None) -> ConfigVersion:
         """Write the value and the secret mark of *version* as a new version. Raises `NotFoundError`."""
         _check_comment(comment)
-        with self._database.writing("rollback") as connection:
+        with self._database.writing("rollback", "config", str(path)) as connection:
             row = find(connection, path, version)
             if row is None or row.version is None or row.deleted:
                 raise missing(path, row, version)
@@ -156,7 +156,7 @@ class SqlConfigStore:
         comment: str | None,
     ) -> tuple[ConfigVersion, bool]:
         """Write the next version; return it, and whether values that lay there in the clear were encrypted."""
-        now = self._database.clock.now()
+        now = self._database.moment(connection).now
         number = 1 if row is None else int(row.latest) + 1
         secret = is_encrypted or (row is not None and row.ever_secret)
         created_at = now if row is None else row.created_at

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import random
 import sqlite3
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from sqlalchemy import Connection, Engine, text
 
-from configkit.backends.sql import sqlite
+from configkit.backends.sql import forks, sqlite
 from configkit.backends.sql.clock import Clock
+from configkit.backends.sql.database import Moment
 from configkit.backends.sql.errors import BACKEND, is_busy, translated
 from configkit.backends.sql.gate import Gate
 from configkit.errors import ClosedError, UnavailableError
-
-FORK_PATIENCE = 2.0
 
 
 class Attached(Protocol):
@@ -40,7 +37,7 @@ class Attached(Protocol):
         """Forget the parent's threads and locks."""
 
 
-class Database:
+class SqliteDatabase:
     """
     One SQLite file, open for any number of threads.
 
@@ -62,7 +59,7 @@ class Database:
         self._forget()
         prepare(path)
         self._identity = sqlite.identity(path)
-        _OPEN.add(self)
+        forks.watch(self)
 
     def attach(self, other: Attached) -> None:
         """Tell *other* of commits and forks."""
@@ -85,7 +82,7 @@ class Database:
             yield connection
 
     @contextmanager
-    def writing(self, operation: str) -> Iterator[Connection]:
+    def writing(self, operation: str, *subject: str) -> Iterator[Connection]:  # noqa: ARG002  (all of them follow one another)
         """
         Give a connection in a write transaction, which is committed at the end, or rolled back if the body raises.
 
@@ -101,6 +98,10 @@ class Database:
                 self._overwrite_due = not _overwritten(connection)
         for other in self._attached:
             other.committed()
+
+    def moment(self, connection: Connection) -> Moment:  # noqa: ARG002  (every process of the machine has its clocks)
+        """Return what time it is on this machine."""
+        return Moment(self.clock.now(), self.clock.monotonic(), self.clock.boot())
 
     def overwrite_log(self) -> None:
         """
@@ -126,7 +127,7 @@ class Database:
         if self._closed:
             return
         self._closed = True
-        _OPEN.discard(self)
+        forks.unwatch(self)
         self._gate.shut(1.0)
         self._dispose()
         self._gate.open()
@@ -193,7 +194,7 @@ class Database:
 
     def before_fork(self) -> None:
         """Close every connection, so that the child inherits none."""
-        self._gate.shut(FORK_PATIENCE)
+        self._gate.shut(forks.PATIENCE)
         self._dispose()
         for other in self._attached:
             other.quiesce()
@@ -206,8 +207,7 @@ class Database:
 
     def after_fork(self) -> None:
         """In the child: begin anew, closing nothing that is the parent's."""
-        # Kept for good: even a collected engine would close connections that are the parent's.
-        _INHERITED.extend((self._reader, self._writer))
+        forks.keep(self._reader, self._writer)
         self._forget()
         for other in self._attached:
             other.after_fork()
@@ -238,32 +238,3 @@ def _overwritten(connection: Connection) -> bool:
 
 def _pause() -> None:
     time.sleep(random.uniform(0.0005, 0.005))  # noqa: S311
-
-
-_OPEN: weakref.WeakSet[Database] = weakref.WeakSet()
-_INHERITED: list[Engine] = []
-_forking = threading.Lock()
-
-
-def _before_fork() -> None:
-    _forking.acquire(timeout=FORK_PATIENCE)
-    for database in list(_OPEN):
-        with suppress(Exception):
-            database.before_fork()
-
-
-def _after_fork_in_parent() -> None:
-    for database in list(_OPEN):
-        database.after_fork_in_parent()
-    with suppress(RuntimeError):
-        _forking.release()
-
-
-def _after_fork_in_child() -> None:
-    global _forking  # noqa: PLW0603
-    _forking = threading.Lock()
-    for database in list(_OPEN):
-        database.after_fork()
-
-
-os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

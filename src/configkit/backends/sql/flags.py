@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
 
 from configkit.backends.sql import schema
-from configkit.backends.sql.engine import Database
+from configkit.backends.sql.database import Database
 from configkit.backends.sql.journal import Change, record
 from configkit.backends.sql.schema import Row
 from configkit.backends.sql.schema import flag_counter as counter
@@ -69,8 +69,8 @@ class SqlFlagStore:
 
     def create(self, flag: Flag, *, origin: Origin) -> Flag:
         """Add the flag. Raises `ConflictError` if it is there."""
-        now = self._database.clock.now()
-        with self._database.writing("create a flag") as connection:
+        with self._database.writing("create a flag", "flags", flag.environment) as connection:
+            now = self._database.moment(connection).now
             there = _row(connection, flag.environment, flag.name)
             if there is not None:
                 raise ConflictError(f"flag {_subject(flag)} exists; update it instead", expected=0, actual=there.version)
@@ -84,8 +84,8 @@ class SqlFlagStore:
         self, environment: str, name: str, changes: Mapping[str, Any], *, origin: Origin, expected_version: int | None = None
     ) -> Flag:
         """Apply *changes*. Raises `NotFoundError`, `ConflictError` or `InvalidDocumentError`."""
-        now = self._database.clock.now()
-        with self._database.writing("update a flag") as connection:
+        with self._database.writing("update a flag", "flags", environment) as connection:
+            now = self._database.moment(connection).now
             changed = _found(connection, environment, name, expected_version).with_changes(changes)
             written = replace(changed, version=_count(connection, environment), updated_at=now)
             connection.execute(update(_flag).where(_is(written)).values(**_stored(written)))
@@ -94,8 +94,8 @@ class SqlFlagStore:
 
     def delete(self, environment: str, name: str, *, origin: Origin, expected_version: int | None = None) -> None:
         """Remove the flag. Raises `NotFoundError` or `ConflictError`."""
-        now = self._database.clock.now()
-        with self._database.writing("delete a flag") as connection:
+        with self._database.writing("delete a flag", "flags", environment) as connection:
+            now = self._database.moment(connection).now
             gone = _found(connection, environment, name, expected_version)
             counted = replace(gone, version=_count(connection, environment))
             connection.execute(delete(_flag).where(_is(gone)))

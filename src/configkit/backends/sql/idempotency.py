@@ -7,15 +7,24 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from configkit.backends.sql.engine import Database
-from configkit.backends.sql.schema import Row, idempotency
+from configkit.backends.sql.database import Database, Moment
+from configkit.backends.sql.schema import Instant, Row, idempotency
 from configkit.errors import ConflictError, InvalidDocumentError
 from configkit.ports import Outcome
 
 KEPT_FOR = timedelta(hours=24)
 CLAIM_SECONDS = 60.0
+_FORGOTTEN_AT_ONCE = 1000
 
 _READ = select(idempotency).where(idempotency.c.key == bindparam("sought"))
+# What another server is forgetting, or claiming anew, is left to it: two that wait for each other's rows end in a deadlock.
+_old = (
+    select(idempotency.c.key)
+    .where(idempotency.c.claimed_at < bindparam("kept_since", type_=Instant))
+    .limit(_FORGOTTEN_AT_ONCE)
+    .with_for_update(skip_locked=True)
+)
+_forget = delete(idempotency).where(idempotency.c.key.in_(_old))
 
 
 class SqlIdempotencyStore:
@@ -23,15 +32,15 @@ class SqlIdempotencyStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._clock = database.clock
 
     def begin(self, key: str, fingerprint: str) -> Outcome | None:
         """Claim *key*, or return what became of it. Raises `InvalidDocumentError` or `ConflictError`."""
-        with self._database.writing("claim a request") as connection:
-            self._forget_old(connection)
+        with self._database.writing("claim a request", "idempotency", key) as connection:
+            moment = self._database.moment(connection)
+            connection.execute(_forget, {"kept_since": moment.now - KEPT_FOR})
             row = connection.execute(_READ, {"sought": key}).one_or_none()
-            if row is None or self._is_void(row):
-                self._claim(connection, key, fingerprint)
+            if row is None or _is_void(row, moment) or row.claimed_at < moment.now - KEPT_FOR:
+                _claim(connection, key, fingerprint, moment)
                 return None
         if row.fingerprint != fingerprint:
             raise InvalidDocumentError("this Idempotency-Key was used for another request; use a new one")
@@ -49,24 +58,15 @@ class SqlIdempotencyStore:
                 kept: dict[str, Any] = {"status": outcome.status, "subject": outcome.subject, "version": outcome.version}
                 connection.execute(update(idempotency).where(of_key).values(kept))
 
-    def _claim(self, connection: Connection, key: str, fingerprint: str) -> None:
-        connection.execute(delete(idempotency).where(idempotency.c.key == key))
-        connection.execute(
-            insert(idempotency).values(
-                key=key,
-                fingerprint=fingerprint,
-                claimed_at=self._clock.now(),
-                claimed_mono=self._clock.monotonic(),
-                boot_id=self._clock.boot(),
-            )
-        )
 
-    def _is_void(self, row: Row) -> bool:
-        """Whether nobody can be carrying it out any more; a machine that was restarted carries out nothing of before."""
-        if row.status is not None:
-            return False
-        age = self._clock.monotonic() - row.claimed_mono
-        return row.boot_id != self._clock.boot() or not 0 <= age <= CLAIM_SECONDS
+def _claim(connection: Connection, key: str, fingerprint: str, moment: Moment) -> None:
+    connection.execute(delete(idempotency).where(idempotency.c.key == key))
+    claim = {"claimed_at": moment.now, "claimed_mono": moment.mono, "boot_id": moment.boot}
+    connection.execute(insert(idempotency).values(key=key, fingerprint=fingerprint, **claim))
 
-    def _forget_old(self, connection: Connection) -> None:
-        connection.execute(delete(idempotency).where(idempotency.c.claimed_at < self._clock.now() - KEPT_FOR))
+
+def _is_void(row: Row, moment: Moment) -> bool:
+    """Whether nobody can be carrying it out any more; a machine that was restarted carries out nothing of before."""
+    if row.status is not None:
+        return False
+    return row.boot_id != moment.boot or not 0 <= moment.mono - row.claimed_mono <= CLAIM_SECONDS

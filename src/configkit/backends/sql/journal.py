@@ -1,7 +1,12 @@
 """
 The journal: each change writes its row in its own transaction.
 
-It is the audit trail, and the log that `configkit.backends.sql.bus` tells other processes from.
+It is the audit trail, and the log that `configkit.backends.sql.bus` tells other processes from. Whoever has read up to
+a row must have missed none before it, so the rows are numbered without holes and in the order of their commits. On
+SQLite that comes by itself: write transactions follow one another. On PostgreSQL a sequence gives its numbers out of
+the order of the commits, and transactions that end later show rows with lower numbers than were read already; so each
+transaction takes its numbers from the one row of ``journal_head``, which it holds from there until its end. The row is
+the last thing that any transaction waits for, so that nobody waits in a circle.
 """
 
 from __future__ import annotations
@@ -9,11 +14,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select, text
 
-from configkit.backends.sql.engine import Database
+from configkit.backends.sql.database import Database
 from configkit.backends.sql.schema import journal
 from configkit.models import AccessChanged, ConfigChanged, ConfigPath, Event, FlagChanged, Origin, RegistryChanged
 from configkit.ports import JournalEntry
@@ -42,9 +47,13 @@ class Change:
     deleted: bool = False
 
 
-def record(connection: Connection, at: datetime, origin: Origin, *changes: Change) -> None:
-    """Write *changes* in the transaction that makes them."""
-    rows = [
+# The notice is delivered with the commit; it only makes the reading come sooner.
+_NUMBERS = text("UPDATE journal_head SET seq = seq + :count RETURNING seq, pg_notify(current_schema(), '')")
+
+
+def record(connection: Connection, at: datetime, origin: Origin, *changes: Change, intent_id: str | None = None) -> None:
+    """Write *changes* in the transaction that makes them, as the last thing that it does."""
+    rows: list[dict[str, Any]] = [
         {
             "kind": change.kind,
             "action": change.action,
@@ -56,9 +65,14 @@ def record(connection: Connection, at: datetime, origin: Origin, *changes: Chang
             "changed_by": origin.changed_by,
             "source": origin.source,
             "at": at,
+            "published": change.action == "read",
+            "intent_id": intent_id,
         }
         for change in changes
     ]
+    if connection.dialect.name == "postgresql":
+        last = connection.execute(_NUMBERS, {"count": len(rows)}).scalar_one()
+        rows = [{"seq": last - len(rows) + number, **row} for number, row in enumerate(rows, 1)]
     connection.execute(insert(journal), rows)
 
 
@@ -92,6 +106,27 @@ class Row:
         return AccessChanged(event_id, self.at, self.changed_by)
 
 
+ROW_COLUMNS = (
+    journal.c.seq,
+    journal.c.kind,
+    journal.c.action,
+    journal.c.environment,
+    journal.c.service_name,
+    journal.c.name,
+    journal.c.version,
+    journal.c.deleted,
+    journal.c.changed_by,
+    journal.c.at,
+)
+"""What a `Row` is made of."""
+
+
+def made(row: Any) -> Row:
+    """Return the `Row` of the selected `ROW_COLUMNS`."""
+    change = Change(row.kind, row.action, row.environment, row.service_name, row.name, row.version, row.deleted)
+    return Row(row.seq, change, row.changed_by, row.at)
+
+
 class SqlJournal:
     """A `Journal`."""
 
@@ -103,7 +138,7 @@ class SqlJournal:
         if not paths:
             return
         with self._database.writing("record a read") as connection:
-            record(connection, self._database.clock.now(), origin, *(of_config("read", path, None) for path in paths))
+            record(connection, self._database.moment(connection).now, origin, *(of_config("read", path, None) for path in paths))
 
     def entries(self, *, limit: int, offset: int = 0) -> list[JournalEntry]:
         """Return the journal, newest first."""
@@ -135,8 +170,8 @@ class SqlJournal:
         return removed
 
     def _prune_some(self) -> int:
-        since = self._database.clock.now() - KEPT_FOR
         with self._database.reading("prune the journal") as connection:
+            since = self._database.moment(connection).now - KEPT_FOR
             first, last = connection.execute(select(func.min(journal.c.seq), func.max(journal.c.seq))).one()
             if last is None:
                 return 0
@@ -144,6 +179,6 @@ class SqlJournal:
             keep = max(connection.execute(kept).scalar() or last, last - KEPT_ROWS + 1)
         if keep <= first:
             return 0
-        with self._database.writing("prune the journal") as connection:
+        with self._database.writing("prune the journal", "prune") as connection:
             gone = delete(journal).where(journal.c.seq < min(keep, first + _PRUNED_AT_ONCE))
             return connection.execute(gone).rowcount

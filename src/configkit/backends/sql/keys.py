@@ -20,7 +20,7 @@ from configkit.backends.sql.encryption import (
     sync_folder,
     write_key_file,
 )
-from configkit.backends.sql.engine import Database
+from configkit.backends.sql.engine import SqliteDatabase
 from configkit.backends.sql.errors import BACKEND
 from configkit.backends.sql.schema import config_key, config_version, meta
 from configkit.errors import MasterKeyError
@@ -29,7 +29,7 @@ from configkit.models import ConfigPath
 _FACTS = select(meta.c.name, meta.c.value)
 
 
-def open_cipher(database: Database, given: str | None) -> Cipher:
+def open_cipher(database: SqliteDatabase, given: str | None) -> Cipher:
     """
     Return the cipher for *database*, under *given* or the key in the key file, which is made for a new database.
 
@@ -79,7 +79,7 @@ def current_key_id(connection: Connection) -> str:
     return str(connection.execute(_FACTS.where(meta.c.name == "key_id")).one().value)
 
 
-def rotate(database: Database, old: str | None, new: str | None) -> int:
+def rotate(database: SqliteDatabase, old: str | None, new: str | None) -> int:
     """
     Encrypt every secret of *database* anew, in one transaction, and return how many there were.
 

@@ -1,4 +1,4 @@
-"""Bringing a file's tables up to date, once, whoever comes first."""
+"""Bringing tables up to date; and those of an SQLite file once, whoever comes first."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_bytes, token_hex
 
+from sqlalchemy import Connection
+
 from configkit.backends.sql import sqlite
 from configkit.backends.sql.errors import BACKEND, translated
 from configkit.errors import BackendError, UnavailableError
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration; they are numbered, so that a greater one was made by a newer release."""
 
 LOCK_PATIENCE = 30.0
@@ -68,18 +70,23 @@ def _refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
         raise BackendError(f"{path} is another program's database; choose another file", backend=BACKEND, operation="open")
 
 
-def _migrate(path: Path) -> None:
+def upgrade(connection: Connection) -> None:
+    """Run the migrations that are missing, in the transaction of *connection*."""
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, HEAD)
+
+
+def _migrate(path: Path) -> None:
     engine = sqlite.make_engine(path, size=1, deadline=LOCK_PATIENCE, patience=LOCK_PATIENCE, writes=True)
     try:
         with engine.connect() as connection:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-            config.attributes["connection"] = connection
-            command.upgrade(config, HEAD)
+            upgrade(connection)
             for name, value in (("log_id", token_hex(8)), ("salt", token_bytes(16).hex())):
                 connection.exec_driver_sql("INSERT OR IGNORE INTO meta (name, value) VALUES (?, ?)", (name, value))
             connection.commit()

@@ -1,7 +1,13 @@
-"""Who is there, in SQL: leases by boot id and monotonic time, so that no clock change kills or keeps anybody."""
+"""
+Who is there, in SQL.
+
+Leases run on the database's `Moment`: on SQLite boot id and monotonic time, so that no clock change kills or keeps
+anybody; on PostgreSQL its own clock, which all servers share.
+"""
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,25 +15,62 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Double,
+    Integer,
+    String,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from configkit.backends.sql import schema
-from configkit.backends.sql.engine import Database
+from configkit.backends.sql.database import Database, Moment
 from configkit.backends.sql.journal import HOUSEHOLD, TOLD_ONLY, Change, SqlJournal, record
 from configkit.backends.sql.schema import Row
 from configkit.errors import NotFoundError
 from configkit.models import UNHEALTHY, UNKNOWN, HealthCheck, Origin, ServiceInstance, ServiceSummary
 from configkit.names import check_service_name
-from configkit.registry.lease import is_alive, lease_seconds
+from configkit.registry.lease import SLACK, is_alive, lease_seconds
 
 PRUNE_EVERY = 3600.0
+SWEPT_AT_ONCE = 1000
 
 _instance = schema.instance
 _IS = and_(_instance.c.service_name == bindparam("service"), _instance.c.instance_id == bindparam("id"))
-_READ = select(_instance).where(_IS)
+# Whoever decides on an instance holds its row, where the dialect has locks for rows.
+_TAKE = select(_instance).where(_IS).with_for_update()
 _ALL = select(_instance).order_by(_instance.c.service_name, _instance.c.instance_id)
 _OF_SERVICE = _ALL.where(_instance.c.service_name == bindparam("service"))
-_CHECKED = _ALL.where(_instance.c.health_check_url.is_not(None))
+
+
+def _is_due() -> ColumnElement[bool]:
+    """What `is_alive` says of leases, and that the last check began long enough ago, or in no run of this machine."""
+    mono, boot, interval = bindparam("mono", type_=Double), bindparam("boot", type_=String), bindparam("interval", type_=Double)
+    row = _instance.c
+    alive = or_(row.ttl.is_(None), and_(row.boot_id == boot, row.expires_mono > mono, row.expires_mono <= mono + row.ttl + SLACK))
+    rested = or_(row.checked_mono.is_(None), row.boot_id != boot, row.checked_mono > mono, row.checked_mono <= mono - interval)
+    return and_(row.health_check_url.is_not(None), alive, rested)
+
+
+_DUE = (
+    select(_instance)
+    .where(_is_due())
+    .order_by(
+        case((_instance.c.boot_id != bindparam("boot", type_=String), 0.0), else_=func.coalesce(_instance.c.checked_mono, 0.0))
+    )
+    .limit(bindparam("at_most", type_=Integer))
+)
+_CLAIM = _DUE.with_for_update(skip_locked=True)
 
 
 class SqlRegistry:
@@ -36,7 +79,6 @@ class SqlRegistry:
     def __init__(self, database: Database, journal: SqlJournal) -> None:
         self._database = database
         self._journal = journal
-        self._clock = database.clock
         self._prune_at = 0.0
 
     def register(
@@ -50,20 +92,20 @@ class SqlRegistry:
             status=UNKNOWN,
             metadata=MappingProxyType(dict(instance.metadata)),
             last_health_check=None,
-            registered_at=self._clock.now(),
             expires_at=None,
         )
-        with self._database.writing("register") as connection:
+        with self._database.writing("register", "instance", instance.service_name, instance.instance_id) as connection:
+            moment = self._database.moment(connection)
             before = _find(connection, instance.service_name, instance.instance_id)
-            alive = before is not None and self._alive(before)
-            row = {**_stored(listed), **self._lease(ttl), **_unchecked(self._clock.boot())}
+            alive = before is not None and _alive(before, moment)
+            row = {**_stored(listed), "registered_at": moment.now, **_lease(ttl, moment), **_unchecked(moment)}
             if before is not None and alive and before.health_check_url == instance.health_check_url:
                 row.update({name: getattr(before, name) for name in _CHECK_COLUMNS})
             if before is None:
                 connection.execute(insert(_instance).values(row))
             else:
                 connection.execute(update(_instance).where(_at(before)).values(row))
-            record(connection, self._clock.now(), origin, _change("register", instance.service_name, instance.instance_id))
+            record(connection, moment.now, origin, _change("register", instance.service_name, instance.instance_id))
             written = _find(connection, instance.service_name, instance.instance_id)
         assert written is not None  # noqa: S101
         return _made(written), not alive
@@ -71,17 +113,19 @@ class SqlRegistry:
     def deregister(self, service_name: str, instance_id: str, *, origin: Origin) -> None:
         """Remove the instance. Raises `NotFoundError` if it is not listed."""
         with self._database.writing("deregister") as connection:
-            row = self._found(connection, service_name, instance_id)
+            moment = self._database.moment(connection)
+            row = _found(connection, service_name, instance_id, moment)
             connection.execute(delete(_instance).where(_at(row)))
-            record(connection, self._clock.now(), origin, _change("deregister", service_name, instance_id))
+            record(connection, moment.now, origin, _change("deregister", service_name, instance_id))
 
     def heartbeat(self, service_name: str, instance_id: str) -> datetime:
         """Renew the lease and return its new end. Raises `NotFoundError` if there is none."""
         with self._database.writing("heartbeat") as connection:
-            row = self._found(connection, service_name, instance_id)
+            moment = self._database.moment(connection)
+            row = _found(connection, service_name, instance_id, moment)
             if row.ttl is None:
                 raise NotFoundError(f"{service_name}/{instance_id} has no lease: its health checks keep it listed")
-            lease = self._lease(row.ttl)
+            lease = _lease(row.ttl, moment)
             connection.execute(update(_instance).where(_at(row)).values(lease))
         expires_at = lease["expires_at"]
         assert isinstance(expires_at, datetime)  # noqa: S101
@@ -91,132 +135,148 @@ class SqlRegistry:
         """Return every listed instance by id; empty for an unknown service."""
         with self._database.reading("list instances") as connection:
             rows = connection.execute(_OF_SERVICE, {"service": service_name}).all()
-        return [_made(row) for row in rows if self._alive(row)]
+            moment = self._database.moment(connection)
+        return [_made(row) for row in rows if _alive(row, moment)]
 
     def services(self) -> list[ServiceSummary]:
         """Return the services that have instances, by name."""
         available: defaultdict[str, list[bool]] = defaultdict(list)
         with self._database.reading("list services") as connection:
             rows = connection.execute(_ALL).all()
+            moment = self._database.moment(connection)
         for row in rows:
-            if self._alive(row):
+            if _alive(row, moment):
                 available[row.service_name].append(_made(row).available)
         return [ServiceSummary(name, len(each), sum(each)) for name, each in available.items()]
 
     def due_checks(self, *, interval: float, limit: int = 100) -> list[ServiceInstance]:
         """Claim instances whose last check began at least *interval* seconds ago, the longest ago first."""
         with self._database.reading("claim checks") as connection:
-            if not self._due(connection, interval):
+            moment = self._database.moment(connection)
+            if connection.execute(_DUE, _asked(moment, interval, 1)).first() is None:
                 return []
         with self._database.writing("claim checks") as connection:
-            due = self._due(connection, interval)[:limit]
+            moment = self._database.moment(connection)
+            due = connection.execute(_CLAIM, _asked(moment, interval, limit)).all()
             for row in due:
-                started = {"checked_mono": self._clock.monotonic(), "boot_id": self._clock.boot()}
-                connection.execute(update(_instance).where(_at(row)).values({**_carried(row, self._clock.boot()), **started}))
+                started = {"checked_mono": moment.mono, "boot_id": moment.boot}
+                connection.execute(update(_instance).where(_at(row)).values({**_carried(row, moment), **started}))
         return [_made(row) for row in due]
 
     def record_check(self, service_name: str, check: HealthCheck, status: str) -> None:
         """Keep what a check found, and tell where the status changed; an instance that is gone is ignored."""
         with self._database.writing("record a check") as connection:
+            moment = self._database.moment(connection)
             row = _find(connection, service_name, check.instance_id)
-            if row is None or not self._alive(row):
+            if row is None or not _alive(row, moment):
                 return
-            found: dict[str, Any] = {"status": status, "last_health_check": self._clock.now()}
+            found: dict[str, Any] = {"status": status, "last_health_check": moment.now}
             if status != row.status:
-                found["unhealthy_mono"] = self._clock.monotonic() if status == UNHEALTHY else None
-                record(connection, self._clock.now(), HOUSEHOLD, _change(TOLD_ONLY, service_name, check.instance_id))
-            connection.execute(update(_instance).where(_at(row)).values({**_carried(row, self._clock.boot()), **found}))
+                found["unhealthy_mono"] = moment.mono if status == UNHEALTHY else None
+            connection.execute(update(_instance).where(_at(row)).values({**_carried(row, moment), **found}))
+            if status != row.status:
+                record(connection, moment.now, HOUSEHOLD, _change(TOLD_ONLY, service_name, check.instance_id))
 
     def sweep(self, *, unhealthy_for: float = 600.0) -> list[tuple[str, str]]:
         """Remove ended leases, and what has no lease and was unhealthy for *unhealthy_for* seconds; return their names."""
         self._prune_sometimes()
         with self._database.reading("sweep") as connection:
             rows = connection.execute(_ALL).all()
-            if not any(self._dead(row, unhealthy_for) or self._miscounted(row) for row in rows):
-                return []
+            moment = self._database.moment(connection)
+        suspects = [row for row in rows if _dead(row, unhealthy_for, moment) or _miscounted(row, moment)]
+        if not suspects:
+            return []
         with self._database.writing("sweep") as connection:
-            rows = connection.execute(_ALL).all()
-            dead = [row for row in rows if self._dead(row, unhealthy_for)]
+            moment = self._database.moment(connection)
+            rows = connection.execute(_taken(suspects[:SWEPT_AT_ONCE])).all()
+            dead = [row for row in rows if _dead(row, unhealthy_for, moment)]
             for row in rows:
-                if self._miscounted(row) and row not in dead:
-                    self._count_anew(connection, row)
+                if _miscounted(row, moment) and row not in dead:
+                    _count_anew(connection, row, moment)
             for row in dead:
                 connection.execute(delete(_instance).where(_at(row)))
             names = [(row.service_name, row.instance_id) for row in dead]
             if names:
-                record(connection, self._clock.now(), HOUSEHOLD, *(_change("expire", *name) for name in names))
+                record(connection, moment.now, HOUSEHOLD, *(_change("expire", *name) for name in names))
         return names
 
     def _prune_sometimes(self) -> None:
-        if self._clock.monotonic() >= self._prune_at:
-            self._prune_at = self._clock.monotonic() + PRUNE_EVERY
+        if time.monotonic() >= self._prune_at:
+            self._prune_at = time.monotonic() + PRUNE_EVERY
             self._journal.prune()
 
-    def _lease(self, ttl: float | None) -> dict[str, Any]:
-        if ttl is None:
-            return {"ttl": None, "expires_mono": None, "expires_at": None, "boot_id": self._clock.boot()}
-        return {
-            "ttl": ttl,
-            "expires_mono": self._clock.monotonic() + ttl,
-            "expires_at": self._clock.now() + timedelta(seconds=ttl),
-            "boot_id": self._clock.boot(),
-        }
 
-    def _found(self, connection: Connection, service_name: str, instance_id: str) -> Row:
-        row = _find(connection, service_name, instance_id)
-        if row is None or not self._alive(row):
-            raise NotFoundError(f"{service_name}/{instance_id} is not registered (any more); register it again")
-        return row
+def _lease(ttl: float | None, moment: Moment) -> dict[str, Any]:
+    if ttl is None:
+        return {"ttl": None, "expires_mono": None, "expires_at": None, "boot_id": moment.boot}
+    return {
+        "ttl": ttl,
+        "expires_mono": moment.mono + ttl,
+        "expires_at": moment.now + timedelta(seconds=ttl),
+        "boot_id": moment.boot,
+    }
 
-    def _alive(self, row: Row) -> bool:
-        return row.ttl is None or is_alive(
-            row.expires_mono, row.boot_id, row.ttl, now_mono=self._clock.monotonic(), now_boot=self._clock.boot()
-        )
 
-    def _dead(self, row: Row, unhealthy_for: float) -> bool:
-        if row.ttl is not None:
-            return not self._alive(row)
-        since = self._since(row, row.unhealthy_mono)
-        return row.status == UNHEALTHY and since is not None and since >= unhealthy_for
+def _found(connection: Connection, service_name: str, instance_id: str, moment: Moment) -> Row:
+    row = _find(connection, service_name, instance_id)
+    if row is None or not _alive(row, moment):
+        raise NotFoundError(f"{service_name}/{instance_id} is not registered (any more); register it again")
+    return row
 
-    def _miscounted(self, row: Row) -> bool:
-        """Whether an instance is unhealthy since before the machine's last start, so that nobody knows for how long."""
-        return row.ttl is None and row.status == UNHEALTHY and self._since(row, row.unhealthy_mono) is None
 
-    def _count_anew(self, connection: Connection, row: Row) -> None:
-        anew = {**_carried(row, self._clock.boot()), "unhealthy_mono": self._clock.monotonic(), "boot_id": self._clock.boot()}
-        connection.execute(update(_instance).where(_at(row)).values(anew))
+def _alive(row: Row, moment: Moment) -> bool:
+    return row.ttl is None or is_alive(row.expires_mono, row.boot_id, row.ttl, now_mono=moment.mono, now_boot=moment.boot)
 
-    def _due(self, connection: Connection, interval: float) -> Sequence[Row]:
-        due = []
-        for row in connection.execute(_CHECKED).all():
-            since = self._since(row, row.checked_mono)
-            if self._alive(row) and (since is None or since >= interval):
-                due.append((since is not None, row.checked_mono or 0.0, row))
-        return [row for _, _, row in sorted(due, key=lambda each: each[:2])]
 
-    def _since(self, row: Row, moment: float | None) -> float | None:
-        """Return how long ago *moment* of *row* was; None: never, or before the machine's last start."""
-        if moment is None or row.boot_id != self._clock.boot():
-            return None
-        elapsed = self._clock.monotonic() - moment
-        return elapsed if elapsed >= 0 else None
+def _dead(row: Row, unhealthy_for: float, moment: Moment) -> bool:
+    if row.ttl is not None:
+        return not _alive(row, moment)
+    since = _since(row, row.unhealthy_mono, moment)
+    return row.status == UNHEALTHY and since is not None and since >= unhealthy_for
+
+
+def _miscounted(row: Row, moment: Moment) -> bool:
+    """Whether an instance is unhealthy since before the machine's last start, so that nobody knows for how long."""
+    return row.ttl is None and row.status == UNHEALTHY and _since(row, row.unhealthy_mono, moment) is None
+
+
+def _count_anew(connection: Connection, row: Row, moment: Moment) -> None:
+    anew = {**_carried(row, moment), "unhealthy_mono": moment.mono, "boot_id": moment.boot}
+    connection.execute(update(_instance).where(_at(row)).values(anew))
+
+
+def _since(row: Row, mono: float | None, moment: Moment) -> float | None:
+    """Return how long before *moment* the time *mono* of *row* was; None: never, or before the machine's last start."""
+    if mono is None or row.boot_id != moment.boot:
+        return None
+    elapsed = moment.mono - mono
+    return elapsed if elapsed >= 0 else None
+
+
+def _taken(rows: Sequence[Row]) -> Any:
+    """Return the query that takes hold of *rows* as they are now, but for what somebody else decides on just then."""
+    names = [(row.service_name, row.instance_id) for row in rows]
+    return _ALL.where(tuple_(_instance.c.service_name, _instance.c.instance_id).in_(names)).with_for_update(skip_locked=True)
+
+
+def _asked(moment: Moment, interval: float, limit: int) -> dict[str, Any]:
+    return {"mono": moment.mono, "boot": moment.boot, "interval": interval, "at_most": limit}
 
 
 _CHECK_COLUMNS = ("status", "last_health_check", "checked_mono", "unhealthy_mono")
 
 
-def _unchecked(boot: str) -> dict[str, Any]:
-    return {"checked_mono": None, "unhealthy_mono": None, "boot_id": boot}
+def _unchecked(moment: Moment) -> dict[str, Any]:
+    return {"checked_mono": None, "unhealthy_mono": None, "boot_id": moment.boot}
 
 
-def _carried(row: Row, boot: str) -> dict[str, Any]:
-    """Return the columns that the machine's new run *boot* leaves without meaning; a living lease is always of this run."""
-    return {} if row.boot_id == boot else _unchecked(boot)
+def _carried(row: Row, moment: Moment) -> dict[str, Any]:
+    """Return the columns that a new run of the machine leaves without meaning; a living lease is always of this run."""
+    return {} if row.boot_id == moment.boot else _unchecked(moment)
 
 
 def _find(connection: Connection, service_name: str, instance_id: str) -> Row | None:
-    return connection.execute(_READ, {"service": service_name, "id": instance_id}).one_or_none()
+    return connection.execute(_TAKE, {"service": service_name, "id": instance_id}).one_or_none()
 
 
 def _at(row: Row) -> Any:

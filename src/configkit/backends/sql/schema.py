@@ -26,6 +26,8 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
+    text,
 )
 
 Row = Any
@@ -62,19 +64,21 @@ class Instant(TypeDecorator[datetime]):
 
 _Id = BigInteger().with_variant(Integer, "sqlite")
 _Json = JSON(none_as_null=True)
+_Name = String().with_variant(String(collation="C"), "postgresql")
+"""Ordered by code point, whatever the database's own collation is."""
 
 metadata = MetaData()
 
-meta = Table("meta", metadata, Column("name", String, primary_key=True), Column("value", String, nullable=False))
+meta = Table("meta", metadata, Column("name", _Name, primary_key=True), Column("value", String, nullable=False))
 """Facts about the file: log_id, salt, key_id."""
 
 config_key = Table(
     "config_key",
     metadata,
     Column("id", _Id, primary_key=True),
-    Column("environment", String, nullable=False),
-    Column("service_name", String, nullable=False),
-    Column("key", String, nullable=False),
+    Column("environment", _Name, nullable=False),
+    Column("service_name", _Name, nullable=False),
+    Column("key", _Name, nullable=False),
     Column("version", BigInteger, nullable=False),
     Column("deleted", Boolean, nullable=False),
     Column("ever_secret", Boolean, nullable=False),
@@ -102,15 +106,15 @@ config_version = Table(
 flag_counter = Table(
     "flag_counter",
     metadata,
-    Column("environment", String, primary_key=True),
+    Column("environment", _Name, primary_key=True),
     Column("version", BigInteger, nullable=False),
 )
 
 flag = Table(
     "flag",
     metadata,
-    Column("environment", String, primary_key=True),
-    Column("name", String, primary_key=True),
+    Column("environment", _Name, primary_key=True),
+    Column("name", _Name, primary_key=True),
     Column("description", Text, nullable=False),
     Column("is_enabled", Boolean, nullable=False),
     Column("rollout_percentage", Double, nullable=False),
@@ -123,8 +127,8 @@ flag = Table(
 instance = Table(
     "instance",
     metadata,
-    Column("service_name", String, primary_key=True),
-    Column("instance_id", String, primary_key=True),
+    Column("service_name", _Name, primary_key=True),
+    Column("instance_id", _Name, primary_key=True),
     Column("service_url", String, nullable=False),
     Column("health_check_url", String),
     Column("status", String, nullable=False),
@@ -151,25 +155,48 @@ journal = Table(
     Column("seq", _Id, primary_key=True),
     Column("kind", String, nullable=False),
     Column("action", String, nullable=False),
-    Column("environment", String),
-    Column("service_name", String),
-    Column("name", String),
+    Column("environment", _Name),
+    Column("service_name", _Name),
+    Column("name", _Name),
     Column("version", BigInteger),
     Column("deleted", Boolean, nullable=False),
     Column("changed_by", String, nullable=False),
     Column("source", String, nullable=False),
     Column("at", Instant, nullable=False),
+    Column("published", Boolean, nullable=False, server_default=false()),
+    Column("claimed_at", Instant),
+    Column("intent_id", String),
+    Index("journal_unpublished", "seq", sqlite_where=text("NOT published"), postgresql_where=text("NOT published")),
+    Index("journal_intent_id", "intent_id", unique=True),
     sqlite_autoincrement=True,
 )
 """
-Audit trail and change log in one. Write transactions follow each other, so *seq* grows in the order of the commits and
-without holes.
+Audit trail and change log in one: *seq* grows in the order of the commits and without holes (`journal.record`).
+
+A row is announced elsewhere by whoever claimed it last (*claimed_at*) and then *published*; *intent_id* names what it
+was in `intent` before it was committed.
 """
+
+intent = Table(
+    "intent",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("action", String, nullable=False),
+    Column("environment", _Name, nullable=False),
+    Column("service_name", _Name, nullable=False),
+    Column("name", _Name, nullable=False),
+    Column("changed_by", String, nullable=False),
+    Column("source", String, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("claimed_at", Instant),
+    Index("intent_at", "at"),
+)
+"""Changes of configuration in another store that were begun and not resolved; they leave with their resolution."""
 
 token = Table(
     "token",
     metadata,
-    Column("name", String, primary_key=True),
+    Column("name", _Name, primary_key=True),
     Column("digest", String, nullable=False),
     Column("scopes", _Json, nullable=False),
     Column("environments", _Json),
@@ -181,7 +208,7 @@ token = Table(
 idempotency = Table(
     "idempotency",
     metadata,
-    Column("key", String, primary_key=True),
+    Column("key", _Name, primary_key=True),
     Column("fingerprint", String, nullable=False),
     Column("claimed_at", Instant, nullable=False),
     Column("claimed_mono", Double, nullable=False),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import delete, insert, or_, select
 
 from configkit.backends.sql import schema
-from configkit.backends.sql.engine import Database
+from configkit.backends.sql.database import Database
 from configkit.backends.sql.journal import Change, record
 from configkit.backends.sql.schema import Row
 from configkit.errors import ConflictError, NotFoundError
@@ -23,9 +23,9 @@ class SqlTokenStore:
 
     def create(self, token: Token, *, origin: Origin) -> None:
         """Keep *token*. Raises `ConflictError` if its name is taken."""
-        now = self._database.clock.now()
         taken = select(_token.c.name).where(or_(_token.c.name == token.name, _token.c.digest == token.digest))
-        with self._database.writing("create a token") as connection:
+        with self._database.writing("create a token", "tokens") as connection:
+            now = self._database.moment(connection).now
             if connection.execute(taken).first() is not None:
                 raise ConflictError(f"a token named {token.name} exists; revoke it first", expected=0, actual=None)
             connection.execute(
@@ -45,7 +45,7 @@ class SqlTokenStore:
         with self._database.writing("revoke a token") as connection:
             if not connection.execute(delete(_token).where(_token.c.name == name)).rowcount:
                 raise NotFoundError(f"there is no token named {name}")
-            record(connection, self._database.clock.now(), origin, Change("token", "revoke", name=name, deleted=True))
+            record(connection, self._database.moment(connection).now, origin, Change("token", "revoke", name=name, deleted=True))
 
     def all(self) -> list[Token]:
         """Return every token, by name."""

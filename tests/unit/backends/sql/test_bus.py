@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, event
 
-from configkit.backends.sql.bus import SqliteBus
+from configkit.backends.sql.bus import JournalBus
 from configkit.backends.sql.clock import Clock
+from configkit.backends.sql.sqlite_log import SqliteLog
 from configkit.flags.model import Flag
 from configkit.models import (
     AccessChanged,
@@ -98,8 +99,9 @@ def test_nothing_is_asked_of_the_database_while_nothing_changes(opened: Open) ->
     backends.bus.subscribe(told.append)
     put(backends, "last")
     eventually(lambda: told)
-    assert isinstance(backends.bus, SqliteBus)
-    connection = backends.bus._connection
+    assert isinstance(backends.bus, JournalBus)
+    assert isinstance(backends.bus._log, SqliteLog)
+    connection = backends.bus._log._connection
     assert connection is not None
     looks: list[str] = []
     with statements() as seen:
@@ -112,7 +114,7 @@ def test_nothing_is_asked_of_the_database_while_nothing_changes(opened: Open) ->
 
 def test_a_change_of_this_process_is_told_without_waiting_for_the_next_look(opened: Open) -> None:
     backends = opened()
-    assert isinstance(backends.bus, SqliteBus)
+    assert isinstance(backends.bus, JournalBus)
     backends.bus._every = 30.0
     told: list[Event] = []
     backends.bus.subscribe(told.append)
@@ -226,7 +228,7 @@ def test_a_restored_backup_is_a_resync_and_later_changes_are_told(opened: Open, 
 def test_a_restored_backup_that_was_written_to_at_once_is_a_resync(opened: Open, file: Path, tmp_path: Path) -> None:
     backends = opened()
     backup(file, tmp_path / "backup.db")
-    assert isinstance(backends.bus, SqliteBus)
+    assert isinstance(backends.bus, JournalBus)
     told: list[Event] = []
     put(backends, "one")
     backends.bus.subscribe(told.append)
@@ -241,7 +243,7 @@ def test_a_file_that_took_the_place_of_the_open_one_is_a_resync_and_is_what_is_w
     opened: Open, file: Path, tmp_path: Path
 ) -> None:
     backends = opened(master_key="a passphrase of some length")
-    assert isinstance(backends.bus, SqliteBus)
+    assert isinstance(backends.bus, JournalBus)
     put(backends, "one")
     backup(file, tmp_path / "backup.db")
     told: list[Event] = []
@@ -260,7 +262,7 @@ def test_a_file_that_took_the_place_of_the_open_one_is_a_resync_and_is_what_is_w
 
 def test_rows_that_were_pruned_before_they_were_read_are_a_resync(opened: Open, file: Path) -> None:
     backends = opened()
-    assert isinstance(backends.bus, SqliteBus)
+    assert isinstance(backends.bus, JournalBus)
     put(backends, "zero")
     told: list[Event] = []
     backends.bus.subscribe(told.append)

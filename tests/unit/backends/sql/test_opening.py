@@ -96,10 +96,10 @@ def test_the_file_uses_a_log_waits_and_survives_power_loss(opened: Open, file: P
     from sqlalchemy import Connection
 
     from configkit.backends.sql.clock import Clock
-    from configkit.backends.sql.engine import Database
+    from configkit.backends.sql.engine import SqliteDatabase
 
     opened()
-    database = Database(file, prepare=migrate.prepare, deadline=5.0, clock=Clock())
+    database = SqliteDatabase(file, prepare=migrate.prepare, deadline=5.0, clock=Clock())
 
     def pragma(connection: Connection, name: str) -> Any:
         return connection.exec_driver_sql(f"PRAGMA {name}").scalar()

@@ -7,13 +7,14 @@ revision = "0001"
 down_revision = None
 
 _ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+_NAME = sa.String().with_variant(sa.String(collation="C"), "postgresql")
 
 
 def upgrade() -> None:
     """Make the tables."""
     op.create_table(
         "meta",
-        sa.Column("name", sa.String, primary_key=True),
+        sa.Column("name", _NAME, primary_key=True),
         sa.Column("value", sa.String, nullable=False),
     )
     _config()
@@ -27,9 +28,9 @@ def _config() -> None:
     op.create_table(
         "config_key",
         sa.Column("id", _ID, primary_key=True),
-        sa.Column("environment", sa.String, nullable=False),
-        sa.Column("service_name", sa.String, nullable=False),
-        sa.Column("key", sa.String, nullable=False),
+        sa.Column("environment", _NAME, nullable=False),
+        sa.Column("service_name", _NAME, nullable=False),
+        sa.Column("key", _NAME, nullable=False),
         sa.Column("version", sa.BigInteger, nullable=False),
         sa.Column("deleted", sa.Boolean, nullable=False),
         sa.Column("ever_secret", sa.Boolean, nullable=False),
@@ -54,13 +55,13 @@ def _config() -> None:
 def _flags() -> None:
     op.create_table(
         "flag_counter",
-        sa.Column("environment", sa.String, primary_key=True),
+        sa.Column("environment", _NAME, primary_key=True),
         sa.Column("version", sa.BigInteger, nullable=False),
     )
     op.create_table(
         "flag",
-        sa.Column("environment", sa.String, primary_key=True),
-        sa.Column("name", sa.String, primary_key=True),
+        sa.Column("environment", _NAME, primary_key=True),
+        sa.Column("name", _NAME, primary_key=True),
         sa.Column("description", sa.Text, nullable=False),
         sa.Column("is_enabled", sa.Boolean, nullable=False),
         sa.Column("rollout_percentage", sa.Double, nullable=False),
@@ -74,8 +75,8 @@ def _flags() -> None:
 def _registry() -> None:
     op.create_table(
         "instance",
-        sa.Column("service_name", sa.String, primary_key=True),
-        sa.Column("instance_id", sa.String, primary_key=True),
+        sa.Column("service_name", _NAME, primary_key=True),
+        sa.Column("instance_id", _NAME, primary_key=True),
         sa.Column("service_url", sa.String, nullable=False),
         sa.Column("health_check_url", sa.String),
         sa.Column("status", sa.String, nullable=False),
@@ -96,12 +97,12 @@ def _registry() -> None:
 def _journal() -> None:
     op.create_table(
         "journal",
-        sa.Column("seq", _ID, primary_key=True),
+        sa.Column("seq", _ID, primary_key=True, autoincrement=op.get_bind().dialect.name == "sqlite"),
         sa.Column("kind", sa.String, nullable=False),
         sa.Column("action", sa.String, nullable=False),
-        sa.Column("environment", sa.String),
-        sa.Column("service_name", sa.String),
-        sa.Column("name", sa.String),
+        sa.Column("environment", _NAME),
+        sa.Column("service_name", _NAME),
+        sa.Column("name", _NAME),
         sa.Column("version", sa.BigInteger),
         sa.Column("deleted", sa.Boolean, nullable=False),
         sa.Column("changed_by", sa.String, nullable=False),
@@ -114,7 +115,7 @@ def _journal() -> None:
 def _access() -> None:
     op.create_table(
         "token",
-        sa.Column("name", sa.String, primary_key=True),
+        sa.Column("name", _NAME, primary_key=True),
         sa.Column("digest", sa.String, nullable=False),
         sa.Column("scopes", sa.JSON, nullable=False),
         sa.Column("environments", sa.JSON),
@@ -124,7 +125,7 @@ def _access() -> None:
     )
     op.create_table(
         "idempotency",
-        sa.Column("key", sa.String, primary_key=True),
+        sa.Column("key", _NAME, primary_key=True),
         sa.Column("fingerprint", sa.String, nullable=False),
         sa.Column("claimed_at", sa.BigInteger, nullable=False),
         sa.Column("claimed_mono", sa.Double, nullable=False),
