@@ -46,6 +46,12 @@ def private(name: str, folder: Path) -> Iterator[services.Server]:
         _without(str(error))
 
 
+def shared(name: str) -> services.Server:
+    """Return one of the shared servers, for its other ports and passwords; nobody may harm it."""
+    need(name)
+    return next(iter(services.Fleet(names=(name,)).servers))
+
+
 def vault_root_token() -> str:
     """Return the token that may do everything in the shared Vault, to look behind configkit."""
     need("vault")

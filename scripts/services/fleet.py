@@ -5,10 +5,9 @@ from __future__ import annotations
 import fcntl
 import os
 import shlex
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from scripts.services.kafka import Kafka
@@ -64,7 +63,10 @@ class Fleet:
             if any((self.folder / name).exists() for name in RECIPES):
                 self._write_env()
             else:
-                shutil.rmtree(self.folder)
+                for name in ("env", "vault-root-token", "lock"):
+                    (self.folder / name).unlink(missing_ok=True)
+                with suppress(OSError):  # somebody else's files stay
+                    self.folder.rmdir()
 
     def reset(self) -> None:
         """Start the running servers anew without data, with the same ports and passwords."""

@@ -46,7 +46,7 @@ OPENSSL = Program("openssl", "openssl")
 def install_packages(programs: Iterable[Program]) -> None:
     """Install the Debian packages of those *programs* that are missing, in one go, without starting system services."""
     missing = sorted({program.package for program in programs if program.find() is None})
-    if not missing or os.geteuid() != 0 or shutil.which("apt-get") is None:
+    if not missing or not _can_install():
         return
     environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with _services_stay_down():
@@ -94,6 +94,10 @@ def make_certificate(certificate: Path, key: Path) -> None:
         options = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30", "-subj", "/CN=localhost"]
         output = ["-addext", names, "-keyout", str(key), "-out", str(certificate)]
         run([OPENSSL.path(), "req", "-x509", *options, *output], "making a certificate")
+
+
+def _can_install() -> bool:
+    return os.geteuid() == 0 and shutil.which("apt-get") is not None
 
 
 @contextmanager

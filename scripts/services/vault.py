@@ -15,15 +15,7 @@ from scripts.services.processes import wait
 from scripts.services.provision import MissingSoftwareError, Program, cached, run
 
 MOUNTS = {"secret": "2", "secret-v1": "1"}
-POLICY = """
-path "secret/data/*" { capabilities = ["create", "read", "update", "delete"] }
-path "secret/metadata/*" { capabilities = ["create", "read", "update", "patch", "list"] }
-path "secret/delete/*" { capabilities = ["update"] }
-path "secret/undelete/*" { capabilities = ["update"] }
-path "secret/config" { capabilities = ["read"] }
-path "secret-v1/*" { capabilities = ["create", "read", "update", "delete", "list"] }
-"""
-"""What configkit may do, and nothing else: no destroying, no removing of whole histories, no administration."""
+POLICY = Path(__file__).parent / "sources" / "policy.hcl"
 _SOURCES = Path(__file__).parent / "sources" / "vault"
 _GO = Program("go", "Go 1.21 or newer, to build Vault with", ("/usr/local/go/bin", "/usr/lib/go/bin"))
 _HEALTH = {200: "ready", 501: "uninitialised", 503: "sealed"}
@@ -130,7 +122,7 @@ def _set_up(place: Place) -> None:
 
     for mount, version in MOUNTS.items():
         post(f"sys/mounts/{mount}", type="kv", options={"version": version})
-    post("sys/policies/acl/configkit", policy=POLICY)
+    post("sys/policies/acl/configkit", policy=POLICY.read_text(encoding="utf-8"))
     post("sys/auth/approle", type="approle")
     post(role, token_policies=["configkit"], token_ttl="20m", token_max_ttl="24h")  # noqa: S106
     post(f"{role}/role-id", role_id=passwords["role"])
