@@ -21,7 +21,7 @@ from configkit.backends.redis import Address
 from configkit.ports import Backends, BlobCache, Cache
 from tests import services
 from tests.conformance import fresh
-from tests.conformance.registries import on_zookeeper
+from tests.conformance.registries import on_zookeeper, with_records
 from tests.databases import fresh_schema
 
 if TYPE_CHECKING:
@@ -136,6 +136,13 @@ def zookeeper(folder: Path) -> Iterator[Deployment]:
 
 
 @contextmanager
+def holder(folder: Path) -> Iterator[Deployment]:
+    """Servers, which keep records and hold nodes for whoever has no session."""
+    with with_records(folder) as (one, other):
+        yield Deployment("holder", one, other)
+
+
+@contextmanager
 def _open(opener: Callable[[], Backends]) -> Iterator[Backends]:
     backends = opener()
     try:
@@ -149,6 +156,7 @@ if at_hand("postgres"):
     OPENERS["postgres"] = postgres
 if at_hand("zookeeper"):
     OPENERS["zookeeper"] = zookeeper
+    OPENERS["holder"] = holder
 
 CACHES: dict[str, Callable[[], Cache]] = {"memory": MemoryCache}
 BLOBS: dict[str, Callable[[], BlobCache]] = {"memory": MemoryBlobs}
@@ -157,17 +165,19 @@ if at_hand("redis"):
     BLOBS["redis"] = lambda: redis().blobs
 
 _POSTGRES = ("postgres",) if "postgres" in OPENERS else ()
-_ZOOKEEPER = ("zookeeper",) if "zookeeper" in OPENERS else ()
+_ZOOKEEPER = ("zookeeper", "holder") if "zookeeper" in OPENERS else ()
+_HOLDER = _ZOOKEEPER[1:]
 
 PORTS: dict[str, tuple[str, ...]] = {
     "config": ("memory", "sqlite", "http", *_POSTGRES),
     "flags": ("memory", "sqlite", "http", *_POSTGRES),
     "registry": ("memory", "sqlite", "http", *_POSTGRES, *_ZOOKEEPER),
     "bus": ("memory", "sqlite", "http", *_POSTGRES),
-    "records": ("memory", "sqlite", *_POSTGRES),
+    "records": ("memory", "sqlite", *_POSTGRES, *_HOLDER),
     "tokens": ("memory", "sqlite", *_POSTGRES),
     "idempotency": ("memory", "sqlite", *_POSTGRES),
     "journal": ("memory", "sqlite", *_POSTGRES),
+    "changes": ("memory", "sqlite", *_POSTGRES),
     "cache": tuple(CACHES),
     "blobs": tuple(BLOBS),
 }

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from configkit.cli import config, demonstration, exits, flags, keys, serve, services, tokens, transfer
+from configkit.cli import config, demonstration, exits, flags, keys, migrate, serve, services, tokens, transfer
 from configkit.cli.commands import options_first
 from configkit.cli.opening import Where
 from configkit.cli.output import printable
@@ -33,6 +33,7 @@ for part in (config.app, flags.app, services.app, tokens.app):
     app.add_typer(part)
 serve.add_to(app)
 keys.add_to(app)
+migrate.add_to(app)
 demonstration.add_to(app)
 
 _Misused: type[Any] = typer.BadParameter.__mro__[2]

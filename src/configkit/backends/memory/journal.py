@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Literal
 
-from configkit.models import ConfigPath, Event, Origin, utcnow
+from configkit.models import ConfigPath, Event, Origin, Resync, utcnow
 from configkit.ports import JournalEntry
 
 MAX_ENTRIES = 100_000
+MAX_UNTOLD = 10_000
 
 Kind = Literal["config", "flag", "registry", "token"]
 
@@ -24,6 +25,9 @@ class MemoryJournal:
 
     Args:
         publish: Tells of a change once it was made and the lock is free again.
+
+    Attributes:
+        untold: What was not announced elsewhere yet, by the events' ids; the caller holds the lock.
     """
 
     def __init__(self, publish: Callable[[Event], None]) -> None:
@@ -32,6 +36,7 @@ class MemoryJournal:
         self._log_id = os.urandom(8).hex()
         self._sequence = 0
         self.lock = threading.Lock()
+        self.untold: dict[str, Event] = {}
 
     @contextmanager
     def change(self) -> Iterator[Change]:
@@ -39,8 +44,15 @@ class MemoryJournal:
         with self.lock:
             change = Change(self)
             yield change
+            self._keep(change.events)
         for event in change.events:
             self._publish(event)
+
+    def _keep(self, events: Sequence[Event]) -> None:
+        """Keep what is to be announced elsewhere, and of that only the last where nobody announces anything."""
+        self.untold.update((event.id, event) for event in events if not isinstance(event, Resync))
+        while len(self.untold) > MAX_UNTOLD:
+            del self.untold[next(iter(self.untold))]
 
     def add(self, entry: JournalEntry) -> None:
         """Append *entry*; the caller holds the lock."""

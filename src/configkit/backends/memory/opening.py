@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from configkit.backends.memory.bus import MemoryBus
+from configkit.backends.memory.changes import MemoryChangeJournal
 from configkit.backends.memory.config import MemoryConfigStore
 from configkit.backends.memory.flags import MemoryFlagStore
 from configkit.backends.memory.idempotency import MemoryIdempotencyStore
@@ -46,6 +47,7 @@ def open_memory(*, deadline: float = 5.0, threads: bool = True, clock: Callable[
         tokens=MemoryTokenStore(journal),
         idempotency=MemoryIdempotencyStore(clock=clock),
         journal=journal,
+        changes=MemoryChangeJournal(journal, clock=clock),
     )
 
 
