@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from configkit.backends.memory import open_memory
@@ -27,6 +28,26 @@ def on_zookeeper(count: int) -> Iterator[list[Backends]]:
             stack.callback(registry.close)
             stack.callback(rest.close)
             opened.append(replace(rest, mode="direct", registry=registry))
+        yield opened
+
+
+@contextmanager
+def with_records(folder: Path) -> Iterator[list[Backends]]:
+    """Give two servers that keep their records in one file and hold nodes in ZooKeeper."""
+    from configkit.backends.sql import open_sqlite
+    from configkit.backends.sql.registry import SqlRegistry
+    from configkit.backends.zookeeper.holder import Holder
+
+    base = f"/conformance-{uuid.uuid4().hex[:8]}"
+    with ExitStack() as stack:
+        opened = []
+        for _ in range(2):
+            file = open_sqlite(str(folder / "configkit.db"), master_key="conformance" * 4)
+            stack.callback(file.close)
+            assert isinstance(file.registry, SqlRegistry)
+            holder = Holder(open_zookeeper(base), file.registry, file.registry, file.registry.living)
+            stack.callback(holder.close)
+            opened.append(replace(file, mode="direct", registry=holder, records=holder))
         yield opened
 
 

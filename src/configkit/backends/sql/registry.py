@@ -149,6 +149,13 @@ class SqlRegistry:
                 available[row.service_name].append(_made(row).available)
         return [ServiceSummary(name, len(each), sum(each)) for name, each in available.items()]
 
+    def living(self) -> list[ServiceInstance]:
+        """Return every listed instance of every service, in one go."""
+        with self._database.reading("list all instances") as connection:
+            rows = connection.execute(_ALL).all()
+            moment = self._database.moment(connection)
+        return [_made(row) for row in rows if _alive(row, moment)]
+
     def due_checks(self, *, interval: float, limit: int = 100) -> list[ServiceInstance]:
         """Claim instances whose last check began at least *interval* seconds ago, the longest ago first."""
         with self._database.reading("claim checks") as connection:

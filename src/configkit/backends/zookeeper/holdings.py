@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from threading import Lock
@@ -87,6 +87,18 @@ class Holdings:
         self.doomed: dict[str, Holding | None] = {}
         self.unsettled: set[str] = set()
         self._superseded: set[str] = set()
+
+    def held(self) -> dict[str, Holding]:
+        """Return what is held for instances without a session of their own, by path."""
+        with self.lock:
+            return {path: holding for path, holding in self.wanted.items() if holding.held}
+
+    def adopt(self, contents: Mapping[str, bytes]) -> None:
+        """Have the keeper create these nodes; one that another session creates first is that session's."""
+        with self.lock:
+            for path, content in contents.items():
+                self.wanted.setdefault(path, Holding.of(path, content, session=0))
+        self._wake()
 
     def find(self, path: str) -> Holding | None:
         """Return what is wanted at *path*."""
@@ -177,7 +189,8 @@ class Holdings:
         with self.lock:
             if self.wanted.get(holding.path) is holding:
                 del self.wanted[holding.path]
-                self._superseded.add(holding.path)
+                if not holding.held:
+                    self._superseded.add(holding.path)
 
     def drop(self, holding: Holding) -> bool:
         """Hold it no longer: its node was deleted on purpose."""

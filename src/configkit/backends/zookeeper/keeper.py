@@ -207,5 +207,6 @@ class Keeper:
                 holding.renew()
 
     def _superseded(self, holding: Holding) -> None:
-        logger.warning("%s is registered by another process now, under the same id", holding.path)
+        if not holding.held:
+            logger.warning("%s is registered by another process now, under the same id", holding.path)
         self.holdings.supersede(holding)

@@ -25,7 +25,8 @@ from configkit.registry.lease import lease_seconds
 
 class ZooKeeperRegistry:
     """
-    A `ServiceRegistryClient` on ZooKeeper, in the layout of Apache Curator's x-discovery.
+    A `ServiceRegistryClient` on ZooKeeper, in the layout of Apache Curator's x-discovery; also the `RegistryRecords` of
+    processes that check themselves.
 
     What is registered here belongs to this process's session: it is there again after the session has expired, and gone
     when the process is, after a session timeout at the latest. Its lease is counted in this process, and one that is not
@@ -60,7 +61,7 @@ class ZooKeeperRegistry:
             content, created = self.keeper.holdings.place(
                 path, lambda before: self._written(_carried(listed, before), ttl), self.session.end_of_call()
             )
-        return self._shown(self._node(path, content)), created
+        return self.shown(self._node(path, content)), created
 
     def deregister(self, service_name: str, instance_id: str, *, origin: Origin) -> None:  # noqa: ARG002  as above
         """Remove the instance. Raises `NotFoundError` if it is not listed, or another process has taken it over."""
@@ -86,11 +87,11 @@ class ZooKeeperRegistry:
         check_service_name(service_name, foreign=True)
         with translating("list instances"):
             nodes = self.reader.service(service_name, self.session.end_of_call())
-        return [self._shown(node) for node in nodes]
+        return [self.shown(node) for node in nodes]
 
     def services(self) -> list[ServiceSummary]:
         """Return the services that have instances, by name."""
-        return summed_up([self._shown(node) for node in self.nodes()])
+        return summed_up([self.shown(node) for node in self.nodes()])
 
     def nodes(self) -> list[Node]:
         """Return every instance of every service."""
@@ -111,6 +112,14 @@ class ZooKeeperRegistry:
 
         with translating("record a check"):
             self.keeper.holdings.rewrite(path, changed, self.session.end_of_call())
+
+    def due_checks(self, *, interval: float, limit: int = 100) -> list[ServiceInstance]:  # noqa: ARG002  nothing is due
+        """Return nothing: a process that registers itself checks itself."""
+        return []
+
+    def sweep(self, *, unhealthy_for: float = 600.0) -> list[tuple[str, str]]:  # noqa: ARG002  nothing is swept
+        """Return nothing: each process ends its own leases, and ZooKeeper removes who has died."""
+        return []
 
     def listen(self, listener: Callable[[str], None]) -> Callable[[], None]:
         """
@@ -152,7 +161,8 @@ class ZooKeeperRegistry:
         instance = curator.read(*self.tree.named(path), content)
         return Node(path, instance, curator.lease_of(content), curator.is_held(content))
 
-    def _shown(self, node: Node) -> ServiceInstance:
+    def shown(self, node: Node) -> ServiceInstance:
+        """Return the instance with the end of its lease."""
         if node.ttl is None:
             return node.instance
         holding = self.keeper.holdings.find(node.path)

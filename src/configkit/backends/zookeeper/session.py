@@ -195,12 +195,12 @@ class Session:
         """Take in a change of the connection, in kazoo's thread."""
         handler.connected = state == KazooState.CONNECTED
         with self._changed:
-            if self._client is not client:
+            if self._client is None or self._client is not client:
                 return
             if state == KazooState.CONNECTED:
-                self._arrive(client.client_id[0])
+                self._arrive(self._client.client_id[0])
             else:
-                self._leave(lost=state == KazooState.LOST, refused=client.client_state == KeeperState.AUTH_FAILED)
+                self._leave(lost=state == KazooState.LOST, refused=self._client.client_state == KeeperState.AUTH_FAILED)
             self._changed.notify_all()
         if state == KazooState.CONNECTED:
             for tell in self.on_connected:
