@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -107,6 +107,30 @@ def http(folder: Path) -> Iterator[Deployment]:
     with ConfigKit(open_memory()) as kit, serving(create_app(kit, auth=TokenAuth(kit.backends.tokens))) as url:  # noqa: SIM117
         with _open(lambda: open_http(url)) as one, _open(lambda: open_http(url)) as other:
             yield Deployment("http", one, other, known_as="loopback")
+
+
+@contextmanager
+def kafka(folder: Path) -> Iterator[Deployment]:
+    """Stores in memory, whose changes are announced on a topic of their own, which each client reads by itself."""
+    from dataclasses import replace
+
+    from configkit.backends.kafka import Address as Brokers
+    from configkit.backends.kafka import open_kafka
+    from configkit.backends.memory import MemoryConfigStore, MemoryFlagStore, MemoryJournal, MemoryRegistry
+
+    brokers, topic = Brokers(services.need("kafka")["KAFKA_BOOTSTRAP_SERVERS"]), fresh.name("conformance")
+    with ExitStack() as stack:
+        one, other = (open_kafka(brokers, topic=topic) for _ in range(2))
+        stack.callback(other.close)
+        stack.callback(one.close)
+        journal = MemoryJournal(lambda event: one.publisher.publish([event]))
+        stores = replace(
+            stack.enter_context(_open(open_memory)),
+            config=MemoryConfigStore(journal),
+            flags=MemoryFlagStore(journal),
+            registry=MemoryRegistry(journal),
+        )
+        yield Deployment("kafka", replace(stores, bus=one.bus), replace(stores, bus=other.bus))
 
 
 def at_hand(*servers: str) -> bool:
