@@ -181,6 +181,8 @@ if at_hand("postgres"):
 if at_hand("zookeeper"):
     OPENERS["zookeeper"] = zookeeper
     OPENERS["holder"] = holder
+if at_hand("kafka"):
+    OPENERS["kafka"] = kafka
 
 CACHES: dict[str, Callable[[], Cache]] = {"memory": MemoryCache}
 BLOBS: dict[str, Callable[[], BlobCache]] = {"memory": MemoryBlobs}
@@ -191,12 +193,13 @@ if at_hand("redis"):
 _POSTGRES = ("postgres",) if "postgres" in OPENERS else ()
 _ZOOKEEPER = ("zookeeper", "holder") if "zookeeper" in OPENERS else ()
 _HOLDER = _ZOOKEEPER[1:]
+_KAFKA = ("kafka",) if "kafka" in OPENERS else ()
 
 PORTS: dict[str, tuple[str, ...]] = {
     "config": ("memory", "sqlite", "http", *_POSTGRES),
     "flags": ("memory", "sqlite", "http", *_POSTGRES),
     "registry": ("memory", "sqlite", "http", *_POSTGRES, *_ZOOKEEPER),
-    "bus": ("memory", "sqlite", "http", *_POSTGRES),
+    "bus": ("memory", "sqlite", "http", *_POSTGRES, *_KAFKA),
     "records": ("memory", "sqlite", *_POSTGRES, *_HOLDER),
     "tokens": ("memory", "sqlite", *_POSTGRES),
     "idempotency": ("memory", "sqlite", *_POSTGRES),
