@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -160,6 +160,17 @@ def zookeeper(folder: Path) -> Iterator[Deployment]:
 
 
 @contextmanager
+def vault(folder: Path) -> Iterator[Deployment]:
+    """Two logins of an AppRole, on an engine of its own; what else a deployment has lies in memory."""
+    from tests.vaults import fresh_mount
+
+    with fresh_mount() as mount, ExitStack() as stack:
+        stores = [stack.enter_context(closing(mount.open())) for _ in range(2)]
+        one, other = (replace(stack.enter_context(_open(open_memory)), mode="vault", config=store) for store in stores)
+        yield Deployment("vault", one, other)
+
+
+@contextmanager
 def holder(folder: Path) -> Iterator[Deployment]:
     """Servers, which keep records and hold nodes for whoever has no session."""
     with with_records(folder) as (one, other):
@@ -183,6 +194,8 @@ if at_hand("zookeeper"):
     OPENERS["holder"] = holder
 if at_hand("kafka"):
     OPENERS["kafka"] = kafka
+if at_hand("vault"):
+    OPENERS["vault"] = vault
 
 CACHES: dict[str, Callable[[], Cache]] = {"memory": MemoryCache}
 BLOBS: dict[str, Callable[[], BlobCache]] = {"memory": MemoryBlobs}
@@ -193,10 +206,11 @@ if at_hand("redis"):
 _POSTGRES = ("postgres",) if "postgres" in OPENERS else ()
 _ZOOKEEPER = ("zookeeper", "holder") if "zookeeper" in OPENERS else ()
 _HOLDER = _ZOOKEEPER[1:]
+_VAULT = ("vault",) if "vault" in OPENERS else ()
 _KAFKA = ("kafka",) if "kafka" in OPENERS else ()
 
 PORTS: dict[str, tuple[str, ...]] = {
-    "config": ("memory", "sqlite", "http", *_POSTGRES),
+    "config": ("memory", "sqlite", "http", *_POSTGRES, *_VAULT),
     "flags": ("memory", "sqlite", "http", *_POSTGRES),
     "registry": ("memory", "sqlite", "http", *_POSTGRES, *_ZOOKEEPER),
     "bus": ("memory", "sqlite", "http", *_POSTGRES, *_KAFKA),
