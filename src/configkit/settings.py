@@ -82,6 +82,41 @@ class Settings(BaseSettings):
     vault_kv_version: int = Field(
         2, ge=1, le=2, validation_alias=_either("VAULT_KV_VERSION"), description="The KV engine's version."
     )
+    vault_namespace: str | None = Field(
+        None, validation_alias=_either("VAULT_NAMESPACE"), description="Vault's namespace (Vault Enterprise, OpenBao)."
+    )
+    vault_role_id: str | None = Field(
+        None, validation_alias=_either("VAULT_ROLE_ID"), description="The AppRole to log in as; wins over the other ways."
+    )
+    vault_secret_id: SecretStr | None = Field(
+        None, validation_alias=_either("VAULT_SECRET_ID"), description="That AppRole's secret id."
+    )
+    vault_k8s_role: str | None = Field(
+        None,
+        validation_alias=_either("VAULT_K8S_ROLE"),
+        description="The role to log in as with the pod's Kubernetes service account; wins over VAULT_TOKEN.",
+    )
+    vault_k8s_token_file: str = Field(
+        "/var/run/secrets/kubernetes.io/serviceaccount/token",
+        validation_alias=_either("VAULT_K8S_TOKEN_FILE"),
+        description="Where the service account's token is, read at each login.",
+    )
+    vault_auth_mount: str | None = Field(
+        None,
+        validation_alias=_either("VAULT_AUTH_MOUNT"),
+        description="Where the login method is enabled; without it, approle or kubernetes.",
+    )
+    vault_cacert: str | None = Field(
+        None,
+        validation_alias=_either("VAULT_CACERT"),
+        description="File of the certificates to trust at Vault, in PEM; without it, those of the certifi package.",
+    )
+    vault_client_cert: str | None = Field(
+        None, validation_alias=_either("VAULT_CLIENT_CERT"), description="File of the certificate to present to Vault, in PEM."
+    )
+    vault_client_key: str | None = Field(
+        None, validation_alias=_either("VAULT_CLIENT_KEY"), description="File of that certificate's key, in PEM."
+    )
     zookeeper_hosts: str | None = Field(
         None, validation_alias=_either("ZOOKEEPER_HOSTS"), description="ZooKeeper, the registry of direct mode."
     )
