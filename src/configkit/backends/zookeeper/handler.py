@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -19,23 +20,34 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
     Connects and shakes hands within *patience* seconds, where kazoo takes a whole session timeout, and notices when the
     client has given up for good.
 
+    Args:
+        tls: Makes the context of an encrypted connection, anew for each, so that renewed certificates count; None: plain.
+
     Attributes:
         connected: Whether a session is established; kazoo's own bounds hold from then on.
         ended: The client's connection thread has ended, and will not come back.
     """
 
-    def __init__(self, patience: float) -> None:
+    def __init__(self, patience: float, tls: Callable[[], ssl.SSLContext] | None = None) -> None:
         super().__init__()
         self._patience = patience
+        self._tls = tls
         self._connection: socket.socket | None = None
         self.connected = False
         self.ended = threading.Event()
 
-    def create_connection(self, *args: Any, **kwargs: Any) -> Any:
-        """Connect to a server."""
-        kwargs["timeout"] = min(kwargs.get("timeout", self._patience), self._patience)
-        self._connection = super().create_connection(*args, **kwargs)
-        return self._connection
+    def create_connection(self, address: tuple[str, int], hostname: str | None = None, **_: Any) -> socket.socket:
+        """Connect to a server; what fails is closed, which kazoo's own function leaves to the garbage collector."""
+        connection = socket.create_connection(address, self._patience)
+        try:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls is not None:
+                connection = self._tls().wrap_socket(connection, server_hostname=hostname)
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+        return connection
 
     def select(self, *args: Any, **kwargs: Any) -> Any:
         """Wait for a socket."""

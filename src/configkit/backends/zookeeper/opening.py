@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import ssl
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
@@ -53,6 +55,7 @@ def open_registry(
             **_secured(security),
         )
 
+    tls = _tls(security) if security.tls else None
     try:
         make(Handler(connection_timeout))
     except ValueError:
@@ -60,7 +63,7 @@ def open_registry(
             "host:port, separated by commas, such as zk1:2181,zk2:2181", pointer="/ZOOKEEPER_HOSTS"
         ) from None
     patience = min(connection_timeout, _LONGEST_HANDSHAKE)
-    session = Session(make, patience=patience, deadline=deadline)
+    session = Session(make, lambda: Handler(patience, tls), deadline=deadline)
     registry = ZooKeeperRegistry(session, base_path, payload_class=payload_class)
     session.open()
     return registry
@@ -68,16 +71,6 @@ def open_registry(
 
 def _secured(security: Security) -> dict[str, Any]:
     options: dict[str, Any] = {"default_acl": _ACLS[security.acl]}
-    if security.tls:
-        options |= {
-            "use_ssl": True,
-            "verify_certs": True,
-            "check_hostname": True,
-            "ca": security.ca,
-            "certfile": security.certificate,
-            "keyfile": security.key,
-            "keyfile_password": security.key_password,
-        }
     if security.sasl is not None:
         options["sasl_options"] = {"mechanism": security.sasl}
         if security.username is not None:
@@ -85,3 +78,19 @@ def _secured(security: Security) -> dict[str, Any]:
     elif security.username is not None:
         options["auth_data"] = {("digest", f"{security.username}:{security.password or ''}")}
     return options
+
+
+def _tls(security: Security) -> Callable[[], ssl.SSLContext]:
+    """Return what makes contexts. Raises `InvalidDocumentError` if it cannot."""
+
+    def make() -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=security.ca)
+        if security.certificate is not None:
+            context.load_cert_chain(security.certificate, security.key, security.key_password)
+        return context
+
+    try:
+        make()
+    except OSError as error:
+        raise InvalidDocumentError(f"a certificate or key cannot be read: {error.strerror}", pointer="/ZOOKEEPER_TLS") from None
+    return make

@@ -47,18 +47,18 @@ class Session:
 
     Args:
         make: Makes a kazoo client that runs on a handler.
-        patience: Seconds for connecting to a server, and for its greeting.
+        make_handler: Makes such a handler.
         deadline: Seconds for a call.
 
     Attributes:
         on_connected: Called with each (re)connection, in kazoo's thread: it must not block.
     """
 
-    def __init__(self, make: Callable[[Handler], KazooClient], *, patience: float, deadline: float) -> None:
+    def __init__(self, make: Callable[[Handler], KazooClient], make_handler: Callable[[], Handler], *, deadline: float) -> None:
         self.deadline = deadline
         self.on_connected: list[Callable[[], None]] = []
         self._make = make
-        self._patience = patience
+        self._make_handler = make_handler
         self._closed = False
         self._begin_anew()
 
@@ -185,7 +185,7 @@ class Session:
         if self._client is not None:
             threading.Thread(target=_end, args=(self._client,), name="configkit-zookeeper-close", daemon=True).start()
         self._refused = False
-        handler = Handler(self._patience)
+        handler = self._make_handler()
         client = self._make(handler)
         client.add_listener(lambda state: self._on_state(client, handler, state))
         self._client, self._handler = client, handler

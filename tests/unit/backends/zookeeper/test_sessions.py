@@ -98,10 +98,10 @@ def test_of_two_processes_with_one_id_the_second_takes_over_when_the_first_leave
     with zoo.member(at, base) as first, zoo.member(at, base) as second, zoo.plain(at) as client:
         owner = zoo.nodes(client, base)["one"][1].ephemeralOwner
         first.leave()
-        first.process.wait(10)
+        first.wait()
         assert zoo.nodes(client, base)["one"][1].ephemeralOwner == owner
         second.leave()
-        second.process.wait(10)
+        second.wait()
         assert zoo.nodes(client, base) == {}
 
 
@@ -120,7 +120,7 @@ def test_a_process_that_crashed_or_hangs_is_gone_after_its_session(fault: signal
     at, base, session_timeout = zoo.hosts(), zoo.base_path(), 2.0
     with zoo.member(at, base, session_timeout=session_timeout) as crashing, zoo.registry(at, base) as registry:
         began = time.monotonic()
-        os.kill(crashing.process.pid, fault)
+        os.kill(crashing.pid, fault)
         eventually(lambda: registry.instances("svc") == [], timeout=10)
         assert time.monotonic() - began <= session_timeout + 2
 

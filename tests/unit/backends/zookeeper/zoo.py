@@ -7,10 +7,12 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from kazoo.client import KazooClient
+from kazoo.exceptions import NoNodeError
 from kazoo.protocol.states import ZnodeStat
 
 from configkit.backends.zookeeper import Security, open_zookeeper
@@ -69,41 +71,59 @@ def nodes(client: Any, base: str, service: str = "svc") -> dict[str, tuple[dict[
     """Return content and state of every node of *service*."""
     found = {}
     for child in client.get_children(f"{base}/{service}") if client.exists(f"{base}/{service}") else []:
-        content, stat = client.get(f"{base}/{service}/{child}")
-        found[child] = (json.loads(content), stat)
+        with suppress(NoNodeError):
+            content, stat = client.get(f"{base}/{service}/{child}")
+            found[child] = (json.loads(content), stat)
     return found
 
 
-class Member:
-    """A process of its own that is registered while it runs."""
+class Process:
+    """A module of this folder as a process of its own, started and registered."""
 
-    def __init__(self, at: str, base: str, *, instance_id: str = "one", session_timeout: float = 2.0) -> None:
-        command = [sys.executable, "-m", "tests.unit.backends.zookeeper.member", at, base, instance_id, str(session_timeout)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline() == "registered\n"
+    def __init__(self, module: str, *arguments: str) -> None:
+        command = [sys.executable, "-m", f"tests.unit.backends.zookeeper.{module}", *arguments]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "registered\n"
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def leave(self) -> None:
         """Have it end in order, without waiting for it."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+
+    def wait(self) -> None:
+        self._process.wait(10)
 
     def kill(self) -> None:
         """End it at once."""
-        self.process.kill()
+        self._process.kill()
 
     def close(self) -> None:
-        self.process.kill()
-        self.process.wait(10)
-        for pipe in (self.process.stdin, self.process.stdout):
+        self._process.kill()
+        self._process.wait(10)
+        for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
 
 
 @contextmanager
-def member(at: str, base: str, **options: Any) -> Iterator[Member]:
-    started = Member(at, base, **options)
+def process(module: str, *arguments: str) -> Iterator[Process]:
+    started = Process(module, *arguments)
     try:
         yield started
     finally:
         started.close()
+
+
+def member(at: str, base: str, *, instance_id: str = "one", session_timeout: float = 2.0) -> AbstractContextManager[Process]:
+    """Run a service that registers itself."""
+    return process("member", at, base, instance_id, str(session_timeout))
+
+
+def server(at: str, base: str, file: Path, *, session_timeout: float = 2.0, count: int = 1) -> AbstractContextManager[Process]:
+    """Run a server that holds the nodes of *count* instances."""
+    return process("server", at, base, str(file), str(session_timeout), str(count))
