@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import socket
+import ssl
 import warnings
+import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 with warnings.catch_warnings():
@@ -20,11 +23,24 @@ with warnings.catch_warnings():
     from kafka import errors as kafka_errors
     from kafka.net.compat import KafkaNetClient  # type: ignore[import-untyped]
     from kafka.net.inet import KafkaNetSocket  # type: ignore[import-untyped]
+    from kafka.net.manager import KafkaConnectionManager  # type: ignore[import-untyped]
+    from kafka.net.selector import NetworkSelector  # type: ignore[import-untyped]
 
 from configkit.backends.kafka.address import Address
 from configkit.errors import AccessDeniedError, BackendError, UnavailableError
 
-__all__ = ["Client", "KafkaAdminClient", "KafkaConsumer", "KafkaProducer", "TopicPartition", "kafka_errors", "making", "translated"]
+__all__ = [
+    "Client",
+    "KafkaAdminClient",
+    "KafkaConsumer",
+    "KafkaProducer",
+    "TopicPartition",
+    "abandon",
+    "kafka_errors",
+    "making",
+    "options",
+    "translated",
+]
 
 BACKEND = "kafka"
 
@@ -41,10 +57,38 @@ if _driver_log.level == logging.NOTSET:
     _driver_log.setLevel(logging.CRITICAL)
 
 
-class _ClosingSocket(KafkaNetSocket):  # type: ignore[misc]
-    """Closes what could not be connected, which the driver leaves to the garbage collector."""
+class _Whole:
+    """Shows the end of a connection only after what came before it, which the driver would throw away: why it was refused."""
+
+    _given = False
+
+    def recv(self, *args: Any) -> bytes:
+        given, self._given = self._given, False
+        received: bytes = super().recv(*args)  # type: ignore[misc]
+        if given and not received:
+            raise BlockingIOError
+        self._given = bool(received)
+        return received
+
+
+class _Socket(_Whole, socket.socket):
+    """A socket over TCP."""
+
+
+class _TlsSocket(_Whole, ssl.SSLSocket):
+    """Closes itself after a handshake that failed or was given up, which the driver leaves to the garbage collector."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class _Network(KafkaNetSocket):  # type: ignore[misc]
+    """Makes sockets, and closes those that could not be connected, which the driver leaves to the garbage collector."""
 
     SCHEMES = ("configkit",)
+
+    def socket(self, *args: Any) -> socket.socket:
+        return _Socket(*args)
 
     async def sock_connect(self, net: Any, sock: Any, sockaddr: Any, timeout_at: float | None = None) -> Any:
         try:
@@ -52,6 +96,31 @@ class _ClosingSocket(KafkaNetSocket):  # type: ignore[misc]
         except BaseException:
             sock.close()
             raise
+
+
+class _Connections(KafkaConnectionManager):  # type: ignore[misc]
+    """Raises that credentials were refused; the driver would try them again until its time is over."""
+
+    def __init__(self, net: Any, **configs: Any) -> None:
+        super().__init__(net, **configs)
+        self._watched: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._refusal: Exception | None = None
+
+    def get_connection(self, node_id: Any, **more: Any) -> Any:
+        connection = super().get_connection(node_id, **more)
+        if connection not in self._watched:
+            self._watched.add(connection)
+            connection.init_future.add_errback(self._failed)
+        return connection
+
+    def maybe_raise_auth_failure(self, node_id: Any) -> None:
+        if self._refusal is not None:
+            raise self._refusal
+        super().maybe_raise_auth_failure(node_id)
+
+    def _failed(self, error: Exception) -> None:
+        if isinstance(error, _DENIED):
+            self._refusal = error
 
 
 def options(address: Address, *, seconds: float) -> dict[str, Any]:
@@ -74,8 +143,16 @@ def options(address: Address, *, seconds: float) -> dict[str, Any]:
             "sasl_plain_password": address.password,
         }
     if address.protocol.endswith("SSL"):
-        found |= {"ssl_cafile": address.ca_file, "ssl_certfile": address.certificate_file, "ssl_keyfile": address.key_file}
+        found["ssl_context"] = _tls(address)
     return found
+
+
+def _tls(address: Address) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=address.ca_file)
+    if address.certificate_file:
+        context.load_cert_chain(address.certificate_file, address.key_file)
+    context.sslsocket_class = _TlsSocket
+    return context
 
 
 @contextmanager
@@ -88,7 +165,8 @@ def making(arguments: dict[str, Any]) -> Iterator[list[KafkaNetClient]]:
     made: list[KafkaNetClient] = []
 
     def client(**configs: Any) -> KafkaNetClient:
-        made.append(KafkaNetClient(**configs))
+        net = NetworkSelector(**configs)
+        made.append(KafkaNetClient(net, _Connections(net, **configs), **configs))
         return made[-1]
 
     arguments["kafka_client"] = client
@@ -98,6 +176,15 @@ def making(arguments: dict[str, Any]) -> Iterator[list[KafkaNetClient]]:
         for each in made:
             each.close()
         raise
+
+
+def abandon(producer: KafkaProducer) -> None:
+    """Close *producer* at once, whatever it has not sent yet."""
+    with suppress(kafka_errors.KafkaError):
+        producer.close(timeout=0)
+        return
+    # It gives up closing where something is left to send, and would go on sending.
+    producer._sender.force_close()  # noqa: SLF001
 
 
 @contextmanager

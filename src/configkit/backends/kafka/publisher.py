@@ -68,7 +68,7 @@ class KafkaPublisher:
         with self._lock:
             producer, self._producer = self._producer, None
         if producer is not None:
-            producer.close(timeout=0.5)
+            driver.abandon(producer)
 
     def after_fork(self) -> None:
         """Leave the parent's producer alone, and make this process's own when it is needed."""
@@ -103,4 +103,4 @@ class KafkaPublisher:
             if current:
                 self._producer = None
         if current:
-            producer.close(timeout=0)
+            driver.abandon(producer)

@@ -157,9 +157,12 @@ def test_a_forked_child_uses_a_connection_of_its_own(shared: SharedRedis, raw: r
     shared.documents.put(PLAIN)
     pid = os.fork()
     if pid == 0:
-        shared.after_fork()
-        right = shared.documents.get(PATH) == PLAIN and shared.documents.put(replace(PLAIN, version=8))
-        os._exit(0 if right else 1)
+        status = 1
+        try:
+            shared.after_fork()
+            status = 0 if shared.documents.get(PATH) == PLAIN and shared.documents.put(replace(PLAIN, version=8)) else 1
+        finally:
+            os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     kept = shared.documents.get(PATH)
     assert kept is not None
