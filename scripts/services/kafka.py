@@ -45,7 +45,7 @@ class Kafka:
         write_private(settings, "".join(f"{name}={value}\n" for name, value in _settings(place).items()))
         if (place.data / "meta.properties").exists():
             return
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A")
         arguments = ("format", "-t", cluster, "-c", str(settings))
         with place.log.open("ab") as log:
             subprocess.run(java.command("kafka.tools.StorageTool", *arguments, heap="128m"), check=True, stdout=log, stderr=log)
