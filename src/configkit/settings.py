@@ -68,11 +68,57 @@ class Settings(BaseSettings):
     redis_host: str | None = Field(None, validation_alias=_either("REDIS_HOST"), description="Redis, the cache of direct mode.")
     redis_port: int = Field(6379, ge=1, le=65535, validation_alias=_either("REDIS_PORT"), description="Its port.")
     redis_password: SecretStr | None = Field(None, validation_alias=_either("REDIS_PASSWORD"), description="Its password.")
+    redis_username: str | None = Field(
+        None,
+        validation_alias=_either("REDIS_USERNAME"),
+        description="The user of Redis' access control lists; without it, default.",
+    )
+    redis_db: int = Field(0, ge=0, validation_alias=_either("REDIS_DB"), description="The number of Redis' logical database.")
+    redis_namespace: str = Field(
+        "configkit", validation_alias=_either("REDIS_NAMESPACE"), description="What every key in Redis begins with."
+    )
+    redis_ssl: bool = Field(default=False, validation_alias=_either("REDIS_SSL"), description="true: Redis is reached over TLS.")
+    redis_ssl_cafile: str | None = Field(
+        None,
+        validation_alias=_either("REDIS_SSL_CAFILE"),
+        description="File of the certificates to trust at Redis, in PEM; without it, the system's.",
+    )
+    redis_ssl_certfile: str | None = Field(
+        None, validation_alias=_either("REDIS_SSL_CERTFILE"), description="File of the certificate to present to Redis, in PEM."
+    )
+    redis_ssl_keyfile: str | None = Field(
+        None, validation_alias=_either("REDIS_SSL_KEYFILE"), description="File of that certificate's key, in PEM."
+    )
     kafka_bootstrap_servers: str | None = Field(
         None, validation_alias=_either("KAFKA_BOOTSTRAP_SERVERS"), description="Kafka, the event bus of direct mode."
     )
     kafka_topic_config_updates: str = Field(
         "config-updates", validation_alias=_either("KAFKA_TOPIC_CONFIG_UPDATES"), description="The topic that tells of changes."
+    )
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT",
+        validation_alias=_either("KAFKA_SECURITY_PROTOCOL"),
+        description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL: how Kafka is reached.",
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "PLAIN", validation_alias=_either("KAFKA_SASL_MECHANISM"), description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512."
+    )
+    kafka_sasl_username: str | None = Field(
+        None, validation_alias=_either("KAFKA_SASL_USERNAME"), description="The account at Kafka, where it is reached with SASL."
+    )
+    kafka_sasl_password: SecretStr | None = Field(
+        None, validation_alias=_either("KAFKA_SASL_PASSWORD"), description="That account's password."
+    )
+    kafka_ssl_cafile: str | None = Field(
+        None,
+        validation_alias=_either("KAFKA_SSL_CAFILE"),
+        description="File of the certificates to trust at Kafka, in PEM; without it, the system's.",
+    )
+    kafka_ssl_certfile: str | None = Field(
+        None, validation_alias=_either("KAFKA_SSL_CERTFILE"), description="File of the certificate to present to Kafka, in PEM."
+    )
+    kafka_ssl_keyfile: str | None = Field(
+        None, validation_alias=_either("KAFKA_SSL_KEYFILE"), description="File of that certificate's key, in PEM."
     )
     vault_addr: str | None = Field(None, validation_alias=_either("VAULT_ADDR"), description="Vault, the store of direct mode.")
     vault_token: SecretStr | None = Field(None, validation_alias=_either("VAULT_TOKEN"), description="Its token.")
@@ -124,10 +170,60 @@ class Settings(BaseSettings):
         "/services", validation_alias=_either("ZOOKEEPER_BASE_PATH"), description="Where services register."
     )
     zookeeper_connection_timeout: float = Field(
-        10.0, gt=0, validation_alias=_either("ZOOKEEPER_CONNECTION_TIMEOUT"), description="Seconds."
+        10.0,
+        gt=0,
+        validation_alias=_either("ZOOKEEPER_CONNECTION_TIMEOUT"),
+        description="Seconds for connecting to one of the servers; 3 at most are used, since trying again is cheap.",
     )
     zookeeper_session_timeout: float = Field(
-        10.0, gt=0, validation_alias=_either("ZOOKEEPER_SESSION_TIMEOUT"), description="Seconds."
+        10.0,
+        gt=0,
+        validation_alias=_either("ZOOKEEPER_SESSION_TIMEOUT"),
+        description="Seconds until ZooKeeper gives a silent process up; what it registered is gone then.",
+    )
+    zookeeper_username: str | None = Field(
+        None,
+        validation_alias=_either("ZOOKEEPER_USERNAME"),
+        description="The user to log in to ZooKeeper as: by SASL, or else digest.",
+    )
+    zookeeper_password: SecretStr | None = Field(
+        None, validation_alias=_either("ZOOKEEPER_PASSWORD"), description="That user's password."
+    )
+    zookeeper_sasl_mechanism: Literal["DIGEST-MD5", "GSSAPI"] | None = Field(
+        None,
+        validation_alias=_either("ZOOKEEPER_SASL_MECHANISM"),
+        description="DIGEST-MD5, or GSSAPI with the process's Kerberos ticket; without it no SASL.",
+    )
+    zookeeper_acl: Literal["open", "creator", "creator_read"] = Field(
+        "open",
+        validation_alias=_either("ZOOKEEPER_ACL"),
+        description="Who may change what is registered: everybody (open), only the same user (creator), or the same user "
+        "while everybody may read (creator_read).",
+    )
+    zookeeper_tls: bool = Field(
+        default=False, validation_alias=_either("ZOOKEEPER_TLS"), description="true: the connection to ZooKeeper is encrypted."
+    )
+    zookeeper_ca_cert: str | None = Field(
+        None,
+        validation_alias=_either("ZOOKEEPER_CA_CERT"),
+        description="File of the certificates to trust at ZooKeeper, in PEM; without it, the system's.",
+    )
+    zookeeper_client_cert: str | None = Field(
+        None,
+        validation_alias=_either("ZOOKEEPER_CLIENT_CERT"),
+        description="File of the certificate to present to ZooKeeper, in PEM.",
+    )
+    zookeeper_client_key: str | None = Field(
+        None, validation_alias=_either("ZOOKEEPER_CLIENT_KEY"), description="File of that certificate's key, in PEM."
+    )
+    zookeeper_client_key_password: SecretStr | None = Field(
+        None, validation_alias=_either("ZOOKEEPER_CLIENT_KEY_PASSWORD"), description="The password of that key."
+    )
+    zookeeper_payload_class: str | None = Field(
+        None,
+        validation_alias=_either("ZOOKEEPER_PAYLOAD_CLASS"),
+        description="The Java class that typed JVM readers expect payloads to be, such as "
+        "org.springframework.cloud.zookeeper.discovery.ZookeeperInstance.",
     )
     service_registry_enabled: bool = Field(
         default=True, validation_alias=_either("SERVICE_REGISTRY_ENABLED"), description="false: registering does nothing."

@@ -89,5 +89,13 @@ def test_a_variable_with_the_prefix_wins_over_the_one_without(monkeypatch: pytes
 
 
 def test_the_template_holds_no_credential() -> None:
-    credentials = {"CONFIGKIT_TOKEN", "CONFIGKIT_MASTER_KEY", "VAULT_TOKEN", "VAULT_SECRET_ID", "REDIS_PASSWORD", "DATABASE_URL"}
+    credentials = {
+        "CONFIGKIT_TOKEN",
+        "CONFIGKIT_MASTER_KEY",
+        "VAULT_TOKEN",
+        "VAULT_SECRET_ID",
+        "REDIS_PASSWORD",
+        "ZOOKEEPER_PASSWORD",
+        "DATABASE_URL",
+    }
     assert {name: value for name, value in template().items() if name in credentials and value} == {}

@@ -99,6 +99,14 @@ def test_an_address_chooses_the_remote_mode_and_the_remote_mode_needs_one(monkey
 
 
 def test_settings_show_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("CONFIGKIT_TOKEN", "CONFIGKIT_MASTER_KEY", "VAULT_TOKEN", "VAULT_SECRET_ID", "REDIS_PASSWORD", "DATABASE_URL"):
+    for name in (
+        "CONFIGKIT_TOKEN",
+        "CONFIGKIT_MASTER_KEY",
+        "VAULT_TOKEN",
+        "VAULT_SECRET_ID",
+        "REDIS_PASSWORD",
+        "ZOOKEEPER_PASSWORD",
+        "DATABASE_URL",
+    ):
         monkeypatch.setenv(name, "hunter2")
     assert "hunter2" not in repr(wiring.read_settings())
