@@ -1,5 +1,6 @@
 """The menu of everything a developer runs: `nox -l` lists it, `nox` runs what must pass."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -15,6 +16,14 @@ def install(session: nox.Session, *groups: str) -> None:
     """Install the project for development with dependency *groups*, at the versions that were last seen to work together."""
     arguments = [argument for group in groups for argument in ("--group", group)]
     session.install("-q", "-c", "constraints.txt", "-e", ".[all]", *arguments)
+
+
+def provide_servers(session: nox.Session) -> None:
+    """Where CI is true, install and start all real servers; one that is missing fails the run. Elsewhere, use those that run."""
+    if os.environ.get("CI") == "true":
+        if not Path(".services/env").exists():
+            session.notify("services", ["stop"])  # after the last session, however they end
+        session.run(sys.executable, "-m", "scripts.services", "start", external=True)
 
 
 @nox.session
@@ -37,6 +46,7 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Everything but the conformance suite; arguments go to pytest."""
     install(session, "tests")
+    provide_servers(session)
     session.run("pytest", *(session.posargs or ["-n", "2", "--ignore=tests/conformance", "tests"]))
 
 
@@ -44,6 +54,7 @@ def tests(session: nox.Session) -> None:
 def conformance(session: nox.Session) -> None:
     """One suite per port, on every backend, without exceptions."""
     install(session, "tests")
+    provide_servers(session)
     session.run("pytest", "-n", "2", "tests/conformance", *session.posargs)
 
 
