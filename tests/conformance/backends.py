@@ -138,7 +138,30 @@ def at_hand(*servers: str) -> bool:
     return os.environ.get("CI") == "true" or all(services.env().get(services.LEADS_TO[name]) for name in servers)
 
 
-def redis() -> SharedRedis:
+@contextmanager
+def redis(folder: Path) -> Iterator[Deployment]:
+    """Stores in memory, each client's with the caches in Redis before it."""
+    from dataclasses import replace
+
+    from configkit.config.shared import Shared
+    from configkit.config.sharing import SharingStore
+    from configkit.flags.shared import SharedFlagStore
+
+    caches = redis_caches()
+    with _open(open_memory) as stores:
+        one, other = (
+            replace(
+                stores,
+                config=SharingStore(stores.config, Shared(caches.documents)),
+                flags=SharedFlagStore(stores.flags, caches.blobs),
+                shared=caches.documents,
+            )
+            for _ in range(2)
+        )
+        yield Deployment("redis", one, other)
+
+
+def redis_caches() -> SharedRedis:
     """Return caches in the shared Redis that nobody else uses."""
     from configkit.backends.redis.shared import SharedRedis
 
@@ -200,18 +223,20 @@ if at_hand("vault"):
 CACHES: dict[str, Callable[[], Cache]] = {"memory": MemoryCache}
 BLOBS: dict[str, Callable[[], BlobCache]] = {"memory": MemoryBlobs}
 if at_hand("redis"):
-    CACHES["redis"] = lambda: redis().documents
-    BLOBS["redis"] = lambda: redis().blobs
+    OPENERS["redis"] = redis
+    CACHES["redis"] = lambda: redis_caches().documents
+    BLOBS["redis"] = lambda: redis_caches().blobs
 
 _POSTGRES = ("postgres",) if "postgres" in OPENERS else ()
 _ZOOKEEPER = ("zookeeper", "holder") if "zookeeper" in OPENERS else ()
 _HOLDER = _ZOOKEEPER[1:]
 _VAULT = ("vault",) if "vault" in OPENERS else ()
+_REDIS = ("redis",) if "redis" in OPENERS else ()
 _KAFKA = ("kafka",) if "kafka" in OPENERS else ()
 
 PORTS: dict[str, tuple[str, ...]] = {
-    "config": ("memory", "sqlite", "http", *_POSTGRES, *_VAULT),
-    "flags": ("memory", "sqlite", "http", *_POSTGRES),
+    "config": ("memory", "sqlite", "http", *_POSTGRES, *_VAULT, *_REDIS),
+    "flags": ("memory", "sqlite", "http", *_POSTGRES, *_REDIS),
     "registry": ("memory", "sqlite", "http", *_POSTGRES, *_ZOOKEEPER),
     "bus": ("memory", "sqlite", "http", *_POSTGRES, *_KAFKA),
     "records": ("memory", "sqlite", *_POSTGRES, *_HOLDER),

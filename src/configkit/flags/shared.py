@@ -1,0 +1,112 @@
+"""
+Flag sets from the cache that all processes share, checked against the store's counter.
+
+A set is large and its counter is one number, so the number is always asked of the store and the set of the cache: what
+is answered is never older than the store, whatever lies in the cache, and an event that was lost makes no difference.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from configkit.errors import ConfigKitError
+from configkit.flags.model import Flag, FlagSet
+from configkit.models import Page
+from configkit.ports import BlobCache, FlagStore
+
+KEPT_SECONDS = 600.0
+MAX_BYTES = 4 * 1024 * 1024
+"""A larger set would take the shared cache longer than its deadline."""
+
+
+class SharedFlagStore:
+    """
+    A `FlagStore` whose truth is *store*, and whose sets are shared in *blobs*.
+
+    Where the cache fails, the store is asked for everything.
+    """
+
+    def __init__(self, store: FlagStore, blobs: BlobCache) -> None:
+        self._store = store
+        self._blobs = blobs
+        self.read = store.read
+        self.create = store.create
+        self.update = store.update
+        self.delete = store.delete
+
+    def load(self, environment: str, known_version: int | None = None) -> FlagSet | None:
+        """Return the whole set at one moment, or None if its version is *known_version* still."""
+        shared = self._shared(environment)
+        basis = known_version
+        if shared is not None and (known_version is None or shared.version > known_version):
+            basis = shared.version
+        loaded = self._store.load(environment, basis)
+        if loaded is None:
+            return None if basis == known_version else shared
+        if shared is not None and loaded.version < shared.version:
+            # The store was set back, and what is shared would keep out what is true.
+            self._forget(environment)
+        self._share(loaded)
+        return None if loaded.version == known_version else loaded
+
+    def list(
+        self, *, environments: frozenset[str] | None = None, enabled: bool | None = None, limit: int, offset: int = 0
+    ) -> Page[Flag]:
+        """Return flags by (environment, name), as the store has them."""
+        return self._store.list(environments=environments, enabled=enabled, limit=limit, offset=offset)
+
+    def _shared(self, environment: str) -> FlagSet | None:
+        try:
+            there = self._blobs.load(_name(environment))
+        except ConfigKitError:
+            return None
+        return None if there is None else decoded(environment, *there)
+
+    def _share(self, loaded: FlagSet) -> None:
+        content = encoded(loaded)
+        if len(content) > MAX_BYTES:
+            return
+        with suppress(ConfigKitError):
+            self._blobs.keep(_name(loaded.environment), loaded.version, content, seconds=KEPT_SECONDS)
+
+    def _forget(self, environment: str) -> None:
+        with suppress(ConfigKitError):
+            self._blobs.drop(_name(environment))
+
+
+def _name(environment: str) -> str:
+    return f"flags/{environment}"
+
+
+def encoded(loaded: FlagSet) -> bytes:
+    """Return the flags of a set as JSON."""
+    flags = [asdict(flag) for flag in loaded.flags.values()]
+    return json.dumps(flags, ensure_ascii=False, separators=(",", ":"), default=datetime.isoformat).encode()
+
+
+def decoded(environment: str, version: int, content: bytes) -> FlagSet | None:
+    """Return the set that *content* is; None: it is something else, or not from this release."""
+    try:
+        found = json.loads(content)
+        if not isinstance(found, list):
+            return None
+        flags = [_flag(fields) for fields in found]
+    except (ConfigKitError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+    if any(flag.environment != environment or flag.version > version for flag in flags):
+        return None
+    return FlagSet(environment, version, {flag.name: flag for flag in flags})
+
+
+def _flag(fields: Mapping[str, Any]) -> Flag:
+    times = {name: _time(fields[name]) for name in ("created_at", "updated_at")}
+    return Flag(**{**fields, "target_users": tuple(fields["target_users"]), **times})
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
