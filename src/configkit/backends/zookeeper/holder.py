@@ -57,13 +57,13 @@ class Holder:
         self._living = living
         self._troubled = False
         self._begin_anew()
-        self._end_listening = zookeeper.listen(lambda _: self._work.set())
 
     def _begin_anew(self) -> None:
         self._work = threading.Event()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._end_listening = self._zookeeper.listen(lambda _: self._work.set())
 
     def register(
         self, instance: ServiceInstance, *, ttl_seconds: float | None = None, origin: Origin

@@ -32,11 +32,11 @@ class Watches:
 
     def __init__(self, session: Session) -> None:
         session.on_connected.append(self._on_connected)
-        self._listeners: tuple[Listener, ...] = ()
         self._begin_anew()
 
     def _begin_anew(self) -> None:
         self._lock = threading.Lock()
+        self._listeners: tuple[Listener, ...] = ()
         self._asked: dict[str, tuple[float, Watch]] = {}
         self._changed: set[str] = set()
         self._work = threading.Event()
@@ -74,11 +74,8 @@ class Watches:
             self._thread.join(0.5)
 
     def after_fork(self) -> None:
-        """Begin anew; the listeners stay."""
+        """Begin anew in a forked child, without listeners: theirs are the parent's threads."""
         self._begin_anew()
-        if self._listeners:
-            with self._lock:
-                self._start()
 
     def _start(self) -> None:
         if self._thread is None and not self._closed:

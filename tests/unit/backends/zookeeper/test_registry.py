@@ -8,14 +8,18 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from kazoo.security import make_digest_acl
 
+from configkit.backends.memory import open_memory
 from configkit.backends.zookeeper import Security, open_zookeeper
+from configkit.backends.zookeeper.events import RegistryEvents
+from configkit.client import ConfigKit
 from configkit.errors import AccessDeniedError, ClosedError, InvalidDocumentError
-from configkit.models import HealthCheck, ServiceSummary
+from configkit.models import Event, HealthCheck, RegistryChanged, ServiceSummary
 from tests.unit.backends.zookeeper import zoo
 from tests.unit.backends.zookeeper.test_curator import WRITTEN_BY_CURATOR
 from tests.unit.backends.zookeeper.zoo import ORIGIN, instance
@@ -228,3 +232,43 @@ def test_the_base_path_may_be_the_root_of_a_chroot(at: str, base: str, client: A
         assert json.loads(client.get(f"{base}/svc/one")[0])["id"] == "one"
         assert registry.services() == [ServiceSummary("svc", 1, 1)]
         registry.deregister("svc", "one", origin=ORIGIN)
+
+
+def test_who_subscribes_is_told_of_what_no_store_announces(at: str, base: str) -> None:
+    with zoo.registry(at, base) as reader, zoo.registry(at, base) as writer:
+        memory = open_memory()
+        told: list[Event] = []
+        end = RegistryEvents(memory.bus, reader).subscribe(told.append)
+        try:
+            reader.instances("svc")
+            writer.register(instance(), origin=ORIGIN)
+            event = eventually(lambda: told and told[0])
+            assert isinstance(event, RegistryChanged)
+            assert event.service_name == "svc"
+            memory.registry.register(instance(service="another"), origin=ORIGIN)
+            eventually(lambda: any(isinstance(one, RegistryChanged) and one.service_name == "another" for one in told))
+            end()
+            told.clear()
+            reader.instances("svc")
+            writer.deregister("svc", "one", origin=ORIGIN)
+            reader.ping()
+            assert told == []
+        finally:
+            memory.close()
+
+
+def test_discovery_in_another_process_knows_at_once_who_comes_and_goes(at: str, base: str) -> None:
+    with zoo.registry(at, base) as reader, zoo.registry(at, base) as writer:
+        memory = open_memory()
+        backends = replace(memory, registry=reader, bus=RegistryEvents(memory.bus, reader))
+        with ConfigKit(backends) as kit:
+            assert kit.services.instances("svc").items == ()
+            writer.register(instance(), ttl_seconds=60, origin=ORIGIN)
+            began = time.monotonic()
+            eventually(lambda: len(kit.services.instances("svc").items) == 1, timeout=2, every=0.002)
+            writer.deregister("svc", "one", origin=ORIGIN)
+            eventually(lambda: kit.services.instances("svc").items == (), timeout=2, every=0.002)
+            assert time.monotonic() - began <= 1
+            zoo.expire(reader, at)
+            writer.register(instance("two"), ttl_seconds=60, origin=ORIGIN)
+            eventually(lambda: len(kit.services.instances("svc").items) == 1, timeout=2)
