@@ -18,6 +18,7 @@ from configkit.config.view import Config
 from configkit.errors import ClosedError, ConfigKitError
 from configkit.flags.client import Flags
 from configkit.flags.sets import FlagSets
+from configkit.flags.shared import SharedFlagStore
 from configkit.models import Event, Origin, Resync
 from configkit.names import DEFAULT_ENVIRONMENTS, check_environment, check_service_name
 from configkit.ports import Backends, Cache
@@ -86,7 +87,12 @@ class ConfigKit:
         self._listeners: list[Callable[[Event], None]] = []
         self.calls = Calls(workers=16 if threads else 0, deadline=deadline)
         self.documents = Documents(
-            backends.config, backends.cache or _fresh_cache(), self.calls, environments=environments, shared=backends.shared
+            backends.config,
+            backends.cache or _fresh_cache(),
+            self.calls,
+            environments=environments,
+            shared=backends.shared,
+            readback=backends.readback,
         )
         self.config = Config(
             self.documents,
@@ -96,9 +102,10 @@ class ConfigKit:
             origin=self.origin,
             revive=self._revive,
         )
-        self.flag_sets = FlagSets(backends.flags, self.calls, poll=backends.poll)
+        flags = backends.flags if backends.blobs is None else SharedFlagStore(backends.flags, backends.blobs)
+        self.flag_sets = FlagSets(flags, self.calls, poll=backends.poll)
         self.flags = Flags(self.flag_sets, environment, self.origin, revive=self._revive)
-        self.services = Services(backends.registry, self.calls, revive=self._revive)
+        self.services = Services(backends.registry, self.calls, blobs=backends.blobs, revive=self._revive)
         self._registrar = Registrar(
             backends.registry,
             service_name=self.service_name,

@@ -419,10 +419,14 @@ class Backends:
         records, tokens, idempotency, journal, changes: Only where the deployment's database is in reach (None in remote mode).
         cache: The process's memory; a fresh one is made where None.
         shared: A cache that all processes share, for what is not secret.
+        blobs: The same for flag sets and lists of instances.
         poll: Seconds between two looks at the stores (jittered) where announcements can be lost; None: they cannot.
         after_fork: Drop what the parent's threads and sockets were, without closing them, and forget the subscribers:
             the client subscribes again.
         ping: Named checks that return or raise, for health.
+        optional: Those of *ping* without which the deployment is degraded, not down.
+        readback: How many known keys per second are read again, to find what others wrote straight into the store;
+            None: nobody else writes there.
     """
 
     mode: str
@@ -440,4 +444,7 @@ class Backends:
     changes: ChangeJournal | None = None
     cache: Cache | None = None
     shared: Cache | None = None
+    blobs: BlobCache | None = None
     poll: float | None = None
+    optional: frozenset[str] = frozenset()
+    readback: float | None = None

@@ -28,16 +28,24 @@ class Documents:
         cache: The process's memory.
         environments: The environments that exist.
         shared: What all processes share of it, for what is not secret; None: nothing.
+        readback: How many known keys per second are read again though nothing was heard of them; None: none.
     """
 
     def __init__(
-        self, store: ConfigStore, cache: Cache, calls: Calls, *, environments: frozenset[str], shared: Cache | None = None
+        self,
+        store: ConfigStore,
+        cache: Cache,
+        calls: Calls,
+        *,
+        environments: frozenset[str],
+        shared: Cache | None = None,
+        readback: float | None = None,
     ) -> None:
         rules = None if shared is None else Shared(shared)
         self._store = store if rules is None else SharingStore(store, rules)
         self._calls = calls
         self._environments = environments
-        self._known = Knowledge(self._store, cache, calls, shared=rules)
+        self._known = Knowledge(self._store, cache, calls, shared=rules, readback=readback)
 
     # -- reads ---------------------------------------------------------------------------------------------------------
 
@@ -162,6 +170,11 @@ class Documents:
     def retry_due(self) -> None:
         """Begin a refresh that failed again, when its time has come; called now and then by the client."""
         self._known.retry_due()
+
+    @property
+    def readback_seconds(self) -> float | None:
+        """How long what others wrote straight into the store can stay unseen; None: nobody does, or not known yet."""
+        return self._known.readback_seconds
 
     @property
     def stale(self) -> bool:

@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 
 from configkit.calls import Calls
 from configkit.config.absence import absence, tombstone
+from configkit.config.readback import Readback, Turn
 from configkit.config.shared import Order, Shared
 from configkit.errors import ConfigKitError, NotFoundError
 from configkit.models import ConfigChanged, ConfigPath, ConfigVersion, Event, Resync
@@ -49,12 +50,16 @@ class Knowledge:
         store: The truth.
         cache: Where what is known is kept.
         shared: What all processes share; None: nothing.
+        readback: How many known keys per second are read again though nothing was heard of them; None: none.
     """
 
-    def __init__(self, store: ConfigStore, cache: Cache, calls: Calls, *, shared: Shared | None = None) -> None:
+    def __init__(
+        self, store: ConfigStore, cache: Cache, calls: Calls, *, shared: Shared | None = None, readback: float | None = None
+    ) -> None:
         self._store = store
         self._cache = cache
         self._shared = shared
+        self._readback = None if readback is None else Readback(readback, self._turns)
         self._calls = calls
         self._listeners: list[Callable[[ConfigVersion], None]] = []
         self._absent: dict[ConfigPath, tuple[ConfigVersion, float]] = {}
@@ -109,8 +114,30 @@ class Knowledge:
         """Begin a refresh that failed again, when its time has come; called now and then by the client."""
         if self._shared is not None:
             self._shared.settle()
+        if self._readback is not None:
+            self._read_back(self._readback)
         if (self._dirty or self._unread) and time.monotonic() >= self._retry_at:
             self._refresh_soon()
+
+    @property
+    def readback_seconds(self) -> float | None:
+        """How long what others wrote straight into the store can stay unseen; None: nobody does, or not known yet."""
+        return None if self._readback is None else self._readback.cycle_seconds
+
+    def _read_back(self, readback: Readback) -> None:
+        turns = readback.due(time.monotonic())
+        with self._lock:
+            for turn in turns:
+                if isinstance(turn.target, ConfigPath):
+                    self._dirty.setdefault(turn.target, (0, False))
+                else:
+                    self._unread[turn.target] = None
+
+    def _turns(self) -> list[Turn]:
+        sizes = Counter((path.environment, path.service_name) for path in self._cache.paths())
+        turns = [Turn(service, max(1, sizes[service])) for service in self._services]
+        paths = self._cache.paths()
+        return turns + [Turn(path) for path in paths if (path.environment, path.service_name) not in self._services]
 
     @property
     def stale(self) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from configkit.config.journaled import JournaledStore
 from configkit.errors import InvalidDocumentError
+from configkit.flags.shared import SharedFlagStore
 from configkit.models import RegistryChanged, utcnow
 from configkit.outbox import Outbox
 from configkit.ports import Backends, EventBus, RegistryRecords, ServiceRegistryClient
@@ -28,6 +29,18 @@ if TYPE_CHECKING:
 
 READBACK_KEYS_PER_SECOND = 20.0
 """How quickly known keys are read back from Vault, to find what others wrote straight into it."""
+
+
+class _Owned(Protocol):
+    """Something with threads or connections, which ends with the client."""
+
+    @property
+    def close(self) -> Callable[[], None]:
+        """Ends them."""
+
+    @property
+    def after_fork(self) -> Callable[[], None]:
+        """Begins anew in a forked child."""
 
 
 @dataclass
@@ -92,24 +105,19 @@ def _assemble(settings: Settings, parts: _Parts, *, serves: bool) -> Backends:
     sql, kafka, redis = parts.sql, parts.kafka, parts.redis
     outbox = Outbox(sql.changes, parts.vault, None if kafka is None else kafka.publisher, deadline=settings.deadline)
     sql.database.on_commit(outbox.wake)
-    registry, records = _registry(parts, serves=serves)
+    registry, records, nodes = _registry(parts, serves=serves)
     bus = MergedBus(_buses(parts))
     if serves:
         outbox.start()
-    closes: list[Callable[[], None]] = [bus.close, outbox.close]
-    forks: list[Callable[[], None]] = [bus.after_fork, outbox.after_fork]
-    for part in (registry if parts.zookeeper is not None else None, kafka, redis, parts.vault, sql):
-        if part is not None:
-            closes.append(part.close)  # type: ignore[attr-defined]
-            forks.append(part.after_fork)  # type: ignore[attr-defined]
+    owned: list[_Owned] = [part for part in (bus, outbox, nodes, kafka, redis, parts.vault, sql) if part is not None]
     return Backends(
         mode="direct",
         config=JournaledStore(parts.vault, sql.changes, wake=outbox.wake),
-        flags=sql.flags,
+        flags=sql.flags if redis is None else SharedFlagStore(sql.flags, redis.blobs),
         registry=registry,
         bus=bus,
-        close=lambda: _each(closes),
-        after_fork=lambda: _each(forks),
+        close=lambda: _each(part.close for part in owned),
+        after_fork=lambda: _each(part.after_fork for part in owned),
         ping=_pings(parts),
         optional=frozenset({"redis", "kafka", "zookeeper"}),
         records=records,
@@ -122,15 +130,16 @@ def _assemble(settings: Settings, parts: _Parts, *, serves: bool) -> Backends:
     )
 
 
-def _registry(parts: _Parts, *, serves: bool) -> tuple[ServiceRegistryClient, RegistryRecords]:
+def _registry(parts: _Parts, *, serves: bool) -> tuple[ServiceRegistryClient, RegistryRecords, _Owned | None]:
+    """Return who is asked for instances, who keeps what checks find, and what of it has threads of its own."""
     if parts.zookeeper is None:
-        return parts.sql.registry, parts.sql.records
+        return parts.sql.registry, parts.sql.records, None
     if not serves:
-        return parts.zookeeper, parts.zookeeper
+        return parts.zookeeper, parts.zookeeper, parts.zookeeper
     from configkit.backends.zookeeper.holder import Holder  # noqa: PLC0415  only servers hold nodes for others
 
     holder = Holder(parts.zookeeper, parts.sql.registry, parts.sql.records, parts.sql.registry.living)
-    return holder, holder
+    return holder, holder, holder
 
 
 def _buses(parts: _Parts) -> Mapping[str, EventBus]:
@@ -138,7 +147,9 @@ def _buses(parts: _Parts) -> Mapping[str, EventBus]:
     if parts.kafka is not None:
         buses["Kafka"] = parts.kafka.bus
     if parts.zookeeper is not None:
-        buses["ZooKeeper"] = WatchBus(parts.zookeeper.listen, lambda name: RegistryChanged(f"zk-{uuid.uuid4().hex}", name, utcnow()))
+        buses["ZooKeeper"] = WatchBus(
+            parts.zookeeper.listen, lambda name: RegistryChanged(f"zk-{uuid.uuid4().hex}", name, utcnow())
+        )
     return buses
 
 
@@ -238,6 +249,6 @@ def _shown(secret: SecretStr | None) -> str | None:
     return None if secret is None else secret.get_secret_value()
 
 
-def _each(calls: list[Callable[[], None]]) -> None:
+def _each(calls: Iterable[Callable[[], None]]) -> None:
     for call in calls:
         call()
