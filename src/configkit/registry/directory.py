@@ -17,6 +17,7 @@ from configkit.models import Event, Instances, RegistryChanged, Resync, ServiceI
 from configkit.names import check_service_name
 from configkit.ports import ServiceRegistryClient
 from configkit.registry.listing import Listing, substance
+from configkit.registry.remembered import RememberedLists
 
 logger = logging.getLogger("configkit.registry")
 
@@ -65,9 +66,18 @@ class Directory:
     Where the registry cannot be reached the last list is served, marked stale, for *max_stale* seconds.
     """
 
-    def __init__(self, client: ServiceRegistryClient, calls: Calls, *, max_stale: float, refresh: float) -> None:
+    def __init__(
+        self,
+        client: ServiceRegistryClient,
+        calls: Calls,
+        *,
+        max_stale: float,
+        refresh: float,
+        remembered: RememberedLists | None = None,
+    ) -> None:
         self._client = client
         self._calls = calls
+        self._remembered = remembered
         self._max_stale = max_stale
         self._refresh = refresh
         self._known: dict[str, Known] = {}
@@ -214,9 +224,18 @@ class Directory:
         try:
             items = tuple(self._client.instances(known.name))
         except Exception as error:  # noqa: BLE001  kept, and raised to whoever asks
+            if known.listing is None and isinstance(error, UnavailableError):
+                known.listing = self._recall(known.name)
             self._land(known, flight, error)
         else:
+            if self._remembered is not None:
+                self._remembered.keep(known.name, items)
             self._land(known, flight, Listing.of(items, read_at=began, now=utcnow()))
+
+    def _recall(self, name: str) -> Listing | None:
+        """Return the list that another process, or this one before it was started again, has read last."""
+        found = None if self._remembered is None else self._remembered.find(name)
+        return None if found is None else Listing.of(found[0], read_at=time.monotonic() - found[1], now=utcnow())
 
     def _land(self, known: Known, flight: Future[None], result: Listing | Exception) -> None:
         with self._lock:

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from configkit.calls import Calls
 from configkit.errors import NoInstanceError, UnavailableError
 from configkit.models import Event, Instances, ServiceInstance, ServiceSummary
-from configkit.ports import ServiceRegistryClient
+from configkit.ports import BlobCache, ServiceRegistryClient
 from configkit.registry.balancing import choose, in_zone
 from configkit.registry.directory import Callback, Directory
+from configkit.registry.remembered import RememberedLists
 
 
 class Services:
@@ -28,6 +29,7 @@ class Services:
         calls: Runs the calls of *client* under a deadline.
         max_stale: Seconds that a list is served after it was read last.
         refresh: Seconds between two reads of a list with short leases, which end without an event.
+        blobs: Where processes share the last lists; None: nowhere.
         revive: Called before a read that may need threads, so that a forked child starts its own.
     """
 
@@ -38,13 +40,15 @@ class Services:
         *,
         max_stale: float = 60.0,
         refresh: float = 2.0,
+        blobs: BlobCache | None = None,
         revive: Callable[[], None] = lambda: None,
     ) -> None:
         self._client = client
         self._calls = calls
         self._max_stale = max_stale
         self._revive = revive
-        self._directory = Directory(client, calls, max_stale=max_stale, refresh=refresh)
+        remembered = None if blobs is None else RememberedLists(blobs, seconds=max_stale)
+        self._directory = Directory(client, calls, max_stale=max_stale, refresh=refresh, remembered=remembered)
         self._summaries: tuple[float, tuple[ServiceSummary, ...]] | None = None
         self._load: dict[tuple[str, str], int] = {}
         self._lock = threading.Lock()
