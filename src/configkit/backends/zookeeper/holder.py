@@ -28,8 +28,12 @@ from configkit.ports import RegistryRecords, ServiceRegistryClient
 
 logger = logging.getLogger("configkit.zookeeper")
 
+SERVER_SESSION_SECONDS = 6.0
+"""A server's session is no longer than this, so that what it held is another's within ten seconds of its death."""
 EVERY_SECONDS = 2.0
 _PAUSE_SECONDS = 0.25
+_NODE_SECONDS = 1.0
+_RECORDS_AWAY_SECONDS = 5.0
 
 
 class Holder:
@@ -63,6 +67,7 @@ class Holder:
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._records_from = 0.0
         self._end_listening = self._zookeeper.listen(lambda _: self._work.set())
 
     def register(
@@ -99,7 +104,8 @@ class Holder:
         """
         Return every listed instance by id; empty for an unknown service.
 
-        While the database is away, the nodes alone say who is there. Without ZooKeeper that is not known at all.
+        While the database is away, the nodes alone say who is there, and it is asked every five seconds only. Without
+        ZooKeeper that is not known at all.
         """
         with translating("list instances"):
             nodes = self._zookeeper.reader.service(service_name, self._zookeeper.session.end_of_call())
@@ -191,9 +197,13 @@ class Holder:
     def _merged(self, nodes: list[Node], read_records: Callable[[], list[ServiceInstance]]) -> list[ServiceInstance]:
         """Return who is listed: who holds a node for himself, and who is recorded, with or without a node for now."""
         listed = {node.path: self._zookeeper.shown(node) for node in nodes if not node.held}
-        try:
-            records = read_records()
-        except UnavailableError:
+        records = None
+        if time.monotonic() >= self._records_from:
+            try:
+                records = read_records()
+            except UnavailableError:
+                self._records_from = time.monotonic() + _RECORDS_AWAY_SECONDS
+        if records is None:
             records = [node.instance for node in nodes if node.held]
         for record in records:
             listed.setdefault(self._zookeeper.tree.of(record.service_name, record.instance_id), record)
@@ -211,7 +221,7 @@ class Holder:
             return
         try:
             with translating(operation):
-                act(self._zookeeper.session.end_of_call())
+                act(self._zookeeper.session.end_of_call(min(_NODE_SECONDS, self._zookeeper.session.deadline)))
         except BackendError as error:
             logger.warning("the record is written, its node in ZooKeeper follows: %s", error)
             self._work.set()

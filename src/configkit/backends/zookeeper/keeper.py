@@ -6,7 +6,8 @@ import logging
 import math
 import threading
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ParamSpec
 
 from kazoo import exceptions
 from kazoo.protocol.states import EventType, WatchedEvent, ZnodeStat
@@ -17,6 +18,8 @@ from configkit.backends.zookeeper.tree import Tree
 from configkit.errors import ClosedError, ConfigKitError
 
 logger = logging.getLogger("configkit.zookeeper")
+
+P = ParamSpec("P")
 
 _RETRY_SECONDS = 0.5
 _IDLE_SECONDS = 30.0
@@ -35,6 +38,7 @@ class Keeper:
 
     def _begin_anew(self) -> None:
         self._work = threading.Event()
+        self._refused: dict[str, str] = {}
         self._reconnected = False
         self._closed = False
         self._starting = threading.Lock()
@@ -102,33 +106,51 @@ class Keeper:
                 holdings.unsettled.update(holdings.wanted)
         with holdings.lock:
             missing = [holding for holding in holdings.wanted.values() if holding.session != session]
+        done = True
         for start in range(0, len(missing), _AT_ONCE):
-            self._place_again(missing[start : start + _AT_ONCE], end)
+            done &= self._place_again(missing[start : start + _AT_ONCE], end)
         with holdings.lock:
             doomed = dict(holdings.doomed)
         for path, holding in doomed.items():
-            self._remove(path, holding, end)
+            done &= self._attempt(path, self._remove, path, holding, end)
         with holdings.lock:
             unsettled = list(holdings.unsettled)
         for start in range(0, len(unsettled), _AT_ONCE):
             self._look_at(unsettled[start : start + _AT_ONCE], end)
+        return done
+
+    def _attempt(self, path: str, act: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Do something about one node; what ZooKeeper refuses there costs no other, and is tried again."""
+        try:
+            act(*args, **kwargs)
+        except exceptions.KazooException as error:
+            if self._refused.get(path) != type(error).__name__:
+                self._refused[path] = type(error).__name__
+                logger.warning("%s cannot be looked after for now: %s", path, type(error).__name__)
+            return False
+        self._refused.pop(path, None)
         return True
 
-    def _place_again(self, missing: list[Holding], end: float) -> None:
-        """Create the nodes that a new session does not have yet, all at once."""
+    def _place_again(self, missing: list[Holding], end: float) -> bool:
+        """Create the nodes that a new session does not have yet, all at once; return whether it worked."""
         client, _ = self._session.connected(end)
         begun = [
             (holding, client.create_async(holding.path, holding.content, ephemeral=True, include_data=True)) for holding in missing
         ]
+        done = True
         for holding, result in begun:
-            try:
-                _, stat = self._session.answer(end, result)
-                self._placed(holding, stat.ephemeralOwner, stat.version)
-            except exceptions.NodeExistsError:
-                self._take_back(holding, end)
-            except exceptions.NoNodeError:
-                self._tree.make_parents(self._tree.named(holding.path)[0], end)
-                self._work.set()
+            done &= self._attempt(holding.path, self._place_one, holding, result, end)
+        return done
+
+    def _place_one(self, holding: Holding, result: Any, end: float) -> None:
+        try:
+            _, stat = self._session.answer(end, result)
+            self._placed(holding, stat.ephemeralOwner, stat.version)
+        except exceptions.NodeExistsError:
+            self._take_back(holding, end)
+        except exceptions.NoNodeError:
+            self._tree.make_parents(self._tree.named(holding.path)[0], end)
+            self._work.set()
 
     def _take_back(self, holding: Holding, end: float) -> None:
         """Look whose node is there: ours of this session or a former one, or another's, which stays."""
@@ -180,18 +202,18 @@ class Keeper:
         begun = [(holding, client.get_async(holding.path, watch=self._on_event)) for holding in looked_at]
         try:
             for holding, result in begun:
-                self._compare(holding, session, self._found(result, end))
+                self._attempt(holding.path, self._look_at_one, holding, session, result, end)
         except BaseException:
             with self.holdings.lock:
                 self.holdings.unsettled.update(paths)
             raise
 
-    def _found(self, result: Any, end: float) -> tuple[bytes, ZnodeStat] | None:
+    def _look_at_one(self, holding: Holding, session: int, result: Any, end: float) -> None:
         try:
-            found: tuple[bytes, ZnodeStat] = self._session.answer(end, result)
+            found: tuple[bytes, ZnodeStat] | None = self._session.answer(end, result)
         except exceptions.NoNodeError:
-            return None
-        return found
+            found = None
+        self._compare(holding, session, found)
 
     def _compare(self, holding: Holding, session: int, found: tuple[bytes, ZnodeStat] | None) -> None:
         if holding.session != session:

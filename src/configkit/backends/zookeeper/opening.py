@@ -38,6 +38,8 @@ def open_registry(
     payload_class: str | None,
 ) -> ZooKeeperRegistry:
     """Return the registry; it connects in the background."""
+    if any(part in ("", ".", "..") or not part.isprintable() for part in base_path.strip("/").split("/")) and base_path.strip("/"):
+        raise InvalidDocumentError("a path such as /services", pointer="/ZOOKEEPER_BASE_PATH")
     if security.sasl is not None and find_spec("puresasl") is None:
         raise MissingExtraError("zookeeper", "SASL (the package pure-sasl)")
 

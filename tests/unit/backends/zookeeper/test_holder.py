@@ -16,7 +16,7 @@ from configkit.backends.zookeeper.holder import Holder
 from configkit.backends.zookeeper.plan import Plan, planned
 from configkit.backends.zookeeper.registry import ZooKeeperRegistry
 from configkit.errors import NotFoundError, UnavailableError
-from configkit.models import HealthCheck, ServiceSummary
+from configkit.models import HealthCheck, ServiceInstance, ServiceSummary
 from tests import services
 from tests.unit.backends.zookeeper import zoo
 from tests.unit.backends.zookeeper.zoo import ORIGIN, instance
@@ -202,3 +202,38 @@ def test_a_server_that_lost_its_session_holds_its_nodes_again(tmp_path: Path) ->
         eventually(lambda: [stat.ephemeralOwner for _, stat in zoo.nodes(client, base).values()] not in ([], [first]), timeout=2)
         ((_, stat),) = zoo.nodes(client, base).values()
         assert stat.ephemeralOwner == server.zookeeper.session.id
+
+
+def test_registering_does_not_wait_for_a_zookeeper_that_hangs(tmp_path: Path) -> None:
+    with services.private("zookeeper", tmp_path / "zookeeper") as zookeeper:
+        at, base = zookeeper.env["ZOOKEEPER_HOSTS"], zoo.base_path()
+        with opened(at, base, tmp_path, session_timeout=20) as server:
+            eventually(lambda: server.zookeeper.session.id)
+            zookeeper.pause()
+            try:
+                began = time.monotonic()
+                server.holder.register(instance(), ttl_seconds=60, origin=ORIGIN)
+                assert time.monotonic() - began <= 1.5
+            finally:
+                zookeeper.resume()
+            server.holder.sweep()
+            with zoo.plain(at) as client:
+                eventually(lambda: "one" in zoo.nodes(client, base), timeout=5)
+
+
+def test_while_the_database_is_away_the_nodes_say_who_is_there(tmp_path: Path) -> None:
+    at, base = zoo.hosts(), zoo.base_path()
+    with opened(at, base, tmp_path) as server:
+        eventually(lambda: server.zookeeper.session.id)
+        server.holder.register(instance(), ttl_seconds=60, origin=ORIGIN)
+        asked: list[None] = []
+
+        class Away:
+            def instances(self, service_name: str) -> list[ServiceInstance]:
+                asked.append(None)
+                raise UnavailableError("away", backend="a test", operation="list")
+
+        server.holder._registry = Away()  # type: ignore[assignment]
+        for _ in range(3):
+            assert [one.instance_id for one in server.holder.instances("svc")] == ["one"]
+        assert len(asked) == 1

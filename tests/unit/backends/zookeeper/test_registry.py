@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from kazoo.security import make_digest_acl
+from kazoo.security import make_acl, make_digest_acl
 
 from configkit.backends.memory import open_memory
 from configkit.backends.zookeeper import Security, open_zookeeper
@@ -211,6 +211,25 @@ def test_settings_that_cannot_work_are_refused(settings: dict[str, Any]) -> None
 def test_hosts_that_name_no_server_are_refused(hosts: str) -> None:
     with pytest.raises(InvalidDocumentError):
         open_zookeeper(hosts, "/services")
+
+
+@pytest.mark.parametrize("base_path", ["/a//b", "/../a", "/.", "/a\nb"])
+def test_a_base_path_that_is_none_is_refused(base_path: str) -> None:
+    with pytest.raises(InvalidDocumentError):
+        open_zookeeper("127.0.0.1:1", base_path)
+
+
+def test_a_node_that_is_refused_costs_no_other(at: str, base: str, client: Any) -> None:
+    with zoo.registry(at, base) as registry:
+        registry.register(instance(service="locked"), ttl_seconds=60, origin=ORIGIN)
+        registry.register(instance(), ttl_seconds=60, origin=ORIGIN)
+        client.set_acls(f"{base}/locked", [make_acl("world", "anyone", read=True, admin=True)])
+        zoo.expire(registry, at)
+        eventually(lambda: list(zoo.nodes(client, base)) == ["one"], timeout=2)
+        registry.deregister("svc", "one", origin=ORIGIN)
+        assert zoo.nodes(client, base) == {}
+        client.set_acls(f"{base}/locked", [make_acl("world", "anyone", all=True)])
+        eventually(lambda: list(zoo.nodes(client, base, "locked")) == ["one"], timeout=2)
 
 
 def test_a_password_is_never_shown() -> None:
