@@ -56,6 +56,8 @@ def open_vault(  # noqa: PLR0913  # one for each setting
     check_url(address, pointer="/VAULT_ADDR")
     for name, given in (("VAULT_MOUNT_POINT", mount), ("VAULT_AUTH_MOUNT", auth_mount or "approle")):
         _check_mount(given.strip("/"), pointer=f"/{name}")
+    if namespace is not None and not (namespace.isascii() and namespace.isprintable()):
+        raise InvalidDocumentError("a namespace is printable ASCII, such as team-a", pointer="/VAULT_NAMESPACE")
     for name, file in (("VAULT_CACERT", ca_cert), ("VAULT_CLIENT_CERT", client_cert), ("VAULT_CLIENT_KEY", client_key)):
         if file is not None and not Path(file).is_file():
             raise InvalidDocumentError("there is no such file", pointer=f"/{name}")

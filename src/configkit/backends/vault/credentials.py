@@ -19,7 +19,7 @@ logger = logging.getLogger("configkit.vault")
 _LOGIN_ANEW_AFTER = 60.0
 """Seconds between two logins only because a path was refused: the role may have got other policies."""
 _FAILURE_STANDS = 1.0
-"""Seconds for which a failed login answers for those who come after it."""
+"""Seconds for which a refused login answers for those who come after it."""
 _REVOKE_WITHIN = 0.5
 
 
@@ -55,7 +55,7 @@ class Credentials:
         self._granted_at = 0.0
         self._known = False
         self._flight: Future[str | None] | None = None
-        self._failure: tuple[ConfigKitError, float] | None = None
+        self._failure: tuple[AccessDeniedError, float] | None = None
 
     def token(self, call: Call) -> str:
         """Return the token. Raises as `Login.obtain` does."""
@@ -112,7 +112,7 @@ class Credentials:
         except BaseException as error:  # noqa: BLE001  everybody who waits gets it
             with self._lock:
                 self._flight = None
-                if isinstance(error, ConfigKitError):
+                if isinstance(error, AccessDeniedError):
                     self._failure = (error, time.monotonic() + _FAILURE_STANDS)
             flight.set_exception(error)
             return

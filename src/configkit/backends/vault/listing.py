@@ -67,7 +67,8 @@ class Listing:
 
     def service(self, call: Call, environment: str, service_name: str) -> dict[str, ConfigVersion]:
         """Return every live key of a service."""
-        documents = self._documents(call, sorted(self._keys(call, (environment, service_name))))
+        service = check_environment(environment), check_service_name(service_name)
+        documents = self._documents(call, sorted(self._keys(call, service)))
         return {path.key: document for path, document in documents.items() if document is not None}
 
     def page(self, call: Call, selector: ConfigSelector, *, limit: int, offset: int) -> Page[ConfigVersion]:

@@ -19,7 +19,7 @@ from configkit.errors import AccessDeniedError, UnavailableError
 S = TypeVar("S")
 T = TypeVar("T")
 
-READERS = 16
+READERS = 24
 
 
 class Session:
