@@ -6,9 +6,12 @@ import json
 import logging
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -16,10 +19,11 @@ from kazoo.security import make_acl, make_digest_acl
 
 from configkit.backends.memory import open_memory
 from configkit.backends.zookeeper import Security, open_zookeeper
-from configkit.backends.zookeeper.events import RegistryEvents
+from configkit.backends.zookeeper.registry import ZooKeeperRegistry
 from configkit.client import ConfigKit
 from configkit.errors import AccessDeniedError, ClosedError, InvalidDocumentError
-from configkit.models import Event, HealthCheck, RegistryChanged, ServiceSummary
+from configkit.models import HealthCheck, RegistryChanged, ServiceSummary, utcnow
+from configkit.wiring.buses import MergedBus, WatchBus
 from tests.unit.backends.zookeeper import zoo
 from tests.unit.backends.zookeeper.test_curator import WRITTEN_BY_CURATOR
 from tests.unit.backends.zookeeper.zoo import ORIGIN, instance
@@ -253,41 +257,46 @@ def test_the_base_path_may_be_the_root_of_a_chroot(at: str, base: str, client: A
         registry.deregister("svc", "one", origin=ORIGIN)
 
 
-def test_who_subscribes_is_told_of_what_no_store_announces(at: str, base: str) -> None:
-    with zoo.registry(at, base) as reader, zoo.registry(at, base) as writer:
-        memory = open_memory()
-        told: list[Event] = []
-        end = RegistryEvents(memory.bus, reader).subscribe(told.append)
-        try:
-            reader.instances("svc")
-            writer.register(instance(), origin=ORIGIN)
-            event = eventually(lambda: told and told[0])
-            assert isinstance(event, RegistryChanged)
-            assert event.service_name == "svc"
-            memory.registry.register(instance(service="another"), origin=ORIGIN)
-            eventually(lambda: any(isinstance(one, RegistryChanged) and one.service_name == "another" for one in told))
-            end()
-            told.clear()
-            reader.instances("svc")
-            writer.deregister("svc", "one", origin=ORIGIN)
-            reader.ping()
-            assert told == []
-        finally:
-            memory.close()
+@contextmanager
+def client_of(registry: ZooKeeperRegistry) -> Iterator[ConfigKit]:
+    """Give a client whose registry is ZooKeeper and whose other stores are in memory."""
+    memory = open_memory()
+    watches = WatchBus(registry.listen, lambda name: RegistryChanged(uuid.uuid4().hex, name, utcnow()))
+    bus = MergedBus({"memory": memory.bus, "ZooKeeper": watches})
+    with ConfigKit(replace(memory, registry=registry, records=registry, bus=bus), service_name="svc") as kit:
+        yield kit
 
 
 def test_discovery_in_another_process_knows_at_once_who_comes_and_goes(at: str, base: str) -> None:
-    with zoo.registry(at, base) as reader, zoo.registry(at, base) as writer:
-        memory = open_memory()
-        backends = replace(memory, registry=reader, bus=RegistryEvents(memory.bus, reader))
-        with ConfigKit(backends) as kit:
-            assert kit.services.instances("svc").items == ()
-            writer.register(instance(), ttl_seconds=60, origin=ORIGIN)
-            began = time.monotonic()
-            eventually(lambda: len(kit.services.instances("svc").items) == 1, timeout=2, every=0.002)
-            writer.deregister("svc", "one", origin=ORIGIN)
-            eventually(lambda: kit.services.instances("svc").items == (), timeout=2, every=0.002)
-            assert time.monotonic() - began <= 1
-            zoo.expire(reader, at)
-            writer.register(instance("two"), ttl_seconds=60, origin=ORIGIN)
-            eventually(lambda: len(kit.services.instances("svc").items) == 1, timeout=2)
+    with zoo.registry(at, base) as reader, zoo.registry(at, base) as writer, client_of(reader) as kit:
+        assert kit.services.instances("svc").items == ()
+        writer.register(instance(), ttl_seconds=60, origin=ORIGIN)
+        began = time.monotonic()
+        eventually(lambda: len(kit.services.instances("svc").items) == 1, timeout=2, every=0.002)
+        writer.deregister("svc", "one", origin=ORIGIN)
+        eventually(lambda: kit.services.instances("svc").items == (), timeout=2, every=0.002)
+        assert time.monotonic() - began <= 1
+        zoo.expire(reader, at)
+        writer.register(instance("two"), ttl_seconds=60, origin=ORIGIN)
+        eventually(lambda: len(kit.services.instances("svc").items) == 1, timeout=2)
+
+
+def test_a_process_that_checks_itself_is_healthy_to_others(at: str, base: str) -> None:
+    class Well(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Well) as server, zoo.registry(at, base) as itself, zoo.registry(at, base) as other:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        try:
+            with client_of(itself) as kit, kit.register(url=url, health_check_url=f"{url}/health"):
+                eventually(lambda: [one.status for one in other.instances("svc")] == ["healthy"])
+                zoo.expire(itself, at)
+                eventually(lambda: [one.status for one in other.instances("svc")] == ["healthy"])
+            assert other.instances("svc") == []
+        finally:
+            server.shutdown()
