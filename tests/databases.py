@@ -17,4 +17,4 @@ def fresh_schema(url: str) -> Iterator[str]:
         yield name
     finally:
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(f"SET client_min_messages = warning; DROP SCHEMA IF EXISTS {name} CASCADE")
+            connection.execute(f"SET client_min_messages = warning; SET lock_timeout = '20s'; DROP SCHEMA IF EXISTS {name} CASCADE")

@@ -34,9 +34,11 @@ class BoundedConnection(psycopg.Connection[Any]):
     Attributes:
         end: The monotonic time after which a silent server is not waited for; the connection is closed then, because
             nobody knows what of its answer is still to come. None: it is waited for.
+        moment: The database's time, in seconds since 1970, at which the present transaction began to decide.
     """
 
     end: float | None = None
+    moment: float | None = None
 
     def wait(self, gen: PQGen[RV], interval: float = _STEP, timeout: float | None = None) -> RV:
         """Return what *gen* comes to. Raises `NoAnswerError` once the time is over."""

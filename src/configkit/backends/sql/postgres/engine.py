@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -25,7 +25,16 @@ from configkit.errors import ClosedError, UnavailableError
 _BOOT = "postgres"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME = "extract(epoch FROM clock_timestamp())::float8"
-_MOMENT = "configkit moment"
+
+
+class Attached(Protocol):
+    """Something with a connection of its own beside the pool."""
+
+    def committed(self) -> None:
+        """Look for what a transaction of this process has changed."""
+
+    def after_fork(self) -> None:
+        """Forget the parent's threads and locks."""
 
 
 class PostgresDatabase:
@@ -60,13 +69,13 @@ class PostgresDatabase:
         self._prepare = prepare
         self._size = size
         self._closed = False
-        self._committed: list[Callable[[], None]] = []
+        self._attached: list[Attached] = []
         self._forget()
         forks.watch(self)
 
-    def on_commit(self, call: Callable[[], None]) -> None:
-        """Call *call* after each write transaction of this process."""
-        self._committed.append(call)
+    def attach(self, other: Attached) -> None:
+        """Tell *other* of commits and forks."""
+        self._attached.append(other)
 
     @contextmanager
     def reading(self, operation: str, *, snapshot: bool = False) -> Iterator[Connection]:
@@ -88,20 +97,17 @@ class PostgresDatabase:
         with self._operation(operation) as connection:
             locked = f"pg_advisory_xact_lock({_number(self.schema, subject)}), " if subject else ""
             # One round trip. The clock is read once the lock is there, and what others wrote is seen from then on.
-            cursor = _run(connection, f"BEGIN READ WRITE; SELECT {locked}{_TIME}")
+            cursor = _run(connection, f"BEGIN; SELECT {locked}{_TIME}")
             cursor.nextset()
-            connection.info[_MOMENT] = cursor.fetchall()[0][-1]
-            try:
-                yield connection
-                connection.commit()
-            finally:
-                connection.info.pop(_MOMENT, None)
-        for call in self._committed:
-            call()
+            _driver(connection).moment = cursor.fetchall()[0][-1]
+            yield connection
+            connection.commit()
+        for other in self._attached:
+            other.committed()
 
     def moment(self, connection: Connection) -> Moment:
         """Return what time it is in the database: in a write transaction, when it had got hold of its subject."""
-        mono = connection.info.get(_MOMENT)
+        mono = _driver(connection).moment
         if mono is None:
             mono = connection.execute(text(f"SELECT {_TIME}")).scalar_one()
         return Moment(_EPOCH + timedelta(seconds=mono), mono, _BOOT)
@@ -208,7 +214,7 @@ class PostgresDatabase:
         )
 
         def check_out(driver: BoundedConnection, *_: object) -> None:
-            driver.end = self._budget.end
+            driver.end, driver.moment = self._budget.end, None
             if driver.seems_dead():
                 _revive(driver)
 
@@ -227,6 +233,8 @@ class PostgresDatabase:
         prepared = self._prepared
         self._forget()
         self._prepared = prepared
+        for other in self._attached:
+            other.after_fork()
 
 
 def _revive(driver: BoundedConnection) -> None:

@@ -94,15 +94,11 @@ def _assembled(database: PostgresDatabase, *, listens: bool) -> PostgresPieces:
     journal = SqlJournal(database)
     registry = SqlRegistry(database, journal)
     bus = JournalBus(PostgresLog(database, listens=listens), name="configkit-postgres-bus", every=POLL_SECONDS)
-    database.on_commit(bus.committed)
+    database.attach(bus)
 
     def close() -> None:
         bus.close()
         database.close()
-
-    def after_fork() -> None:
-        database.after_fork()
-        bus.after_fork()
 
     return PostgresPieces(
         database=database,
@@ -116,5 +112,5 @@ def _assembled(database: PostgresDatabase, *, listens: bool) -> PostgresPieces:
         bus=bus,
         ping=database.ping,
         close=close,
-        after_fork=after_fork,
+        after_fork=database.after_fork,
     )

@@ -56,6 +56,8 @@ def parse(url: str) -> Target:
     except ProgrammingError:
         raise InvalidDocumentError(_REMEDY, pointer="/database_url") from None
     parameters = {name: str(value) for name, value in found.items() if value is not None and name not in _BOUNDED}
+    if not all(part.isdecimal() and 0 < int(part) < 65536 for part in parameters.get("port", "5432").split(",") if part):
+        raise InvalidDocumentError(_REMEDY, pointer="/database_url")
     return Target(parameters, _label(parameters))
 
 
