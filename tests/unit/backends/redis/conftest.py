@@ -18,7 +18,7 @@ Open = Callable[..., SharedRedis]
 
 
 def address(env: dict[str, str], **changes: Any) -> Address:
-    return Address(env["REDIS_HOST"], int(env["REDIS_PORT"]), **{"password": env["REDIS_PASSWORD"], **changes})
+    return Address(env["REDIS_HOST"], **{"port": int(env["REDIS_PORT"]), "password": env["REDIS_PASSWORD"], **changes})
 
 
 @pytest.fixture
