@@ -62,6 +62,10 @@ class Outbox:
             self.start()
         self._due.set()
 
+    def committed(self) -> None:
+        """Look at once: a transaction of this process has changed something."""
+        self.wake()
+
     def close(self, *, within: float = 1.0) -> None:
         """End the background."""
         self._stop.set()

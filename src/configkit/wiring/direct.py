@@ -104,7 +104,7 @@ def _open(settings: Settings, *, serves: bool, undo: ExitStack) -> _Parts:
 def _assemble(settings: Settings, parts: _Parts, *, serves: bool) -> Backends:
     sql, kafka, redis = parts.sql, parts.kafka, parts.redis
     outbox = Outbox(sql.changes, parts.vault, None if kafka is None else kafka.publisher, deadline=settings.deadline)
-    sql.database.on_commit(outbox.wake)
+    sql.database.attach(outbox)
     registry, records, nodes = _registry(parts, serves=serves)
     bus = MergedBus(_buses(parts))
     if serves:
