@@ -138,8 +138,8 @@ def test_the_tokens_name_is_who_changed_it() -> None:
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.9.10", "[::1]", "localhost:8082", "127.0.0.1:1", "[::1]:8082"])
-def test_without_credentials_a_loopback_host_is_served(server: Deployed, host: str) -> None:
-    assert server.http.get(CONFIG, headers={"Host": host}).status_code == 200
+def test_without_credentials_a_loopback_host_is_served(refusing: Deployed, host: str) -> None:
+    assert refusing.http.get(CONFIG, headers={"Host": host}).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -159,15 +159,15 @@ def test_without_credentials_a_loopback_host_is_served(server: Deployed, host: s
         "127.0.0.1:x",
     ],
 )
-def test_without_credentials_another_host_is_refused(server: Deployed, host: str) -> None:
-    document = problem(server.http.get(CONFIG, headers={"Host": host}), 403, "credentials-required")
+def test_without_credentials_another_host_is_refused(refusing: Deployed, host: str) -> None:
+    document = problem(refusing.http.get(CONFIG, headers={"Host": host}), 403, "credentials-required")
     assert "configkit token create" in document["detail"]
-    assert server.http.get("/live", headers={"Host": host}).status_code == 200
+    assert refusing.http.get("/live", headers={"Host": host}).status_code == 200
 
 
 @pytest.mark.parametrize("name", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "X-Forwarded-Host", "Via"])
-def test_without_credentials_what_comes_through_a_proxy_is_refused(server: Deployed, name: str) -> None:
-    problem(server.http.get(CONFIG, headers={name: "127.0.0.1"}), 403, "credentials-required")
+def test_without_credentials_what_comes_through_a_proxy_is_refused(refusing: Deployed, name: str) -> None:
+    problem(refusing.http.get(CONFIG, headers={name: "127.0.0.1"}), 403, "credentials-required")
 
 
 @pytest.mark.parametrize(

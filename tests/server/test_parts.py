@@ -175,10 +175,10 @@ def test_backends_are_not_asked_more_often_than_twice_a_second() -> None:
         "a" * 256,
     ],
 )
-def test_a_key_in_a_body_is_held_to_the_same_rule(server: Deployed, key: str) -> None:
-    document = problem(server.http.post(CONFIG, json={"key": key, "value": 1, **PLACE}), 422, "invalid")
+def test_a_key_in_a_body_is_held_to_the_same_rule(refusing: Deployed, key: str) -> None:
+    document = problem(refusing.http.post(CONFIG, json={"key": key, "value": 1, **PLACE}), 422, "invalid")
     assert document["errors"][0]["pointer"] == "/key"
-    assert server.http.get(CONFIG).json()["total"] == 0
+    assert refusing.http.get(CONFIG).json()["total"] == 0
 
 
 def test_the_encoded_form_follows_the_document_and_is_bounded(server: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,12 +91,12 @@ FORBIDDEN = [
 
 
 @pytest.mark.parametrize("url", FORBIDDEN)
-def test_a_health_check_at_a_forbidden_address_is_422(server: Deployed, url: str) -> None:
-    answer = server.http.post(
+def test_a_health_check_at_a_forbidden_address_is_422(refusing: Deployed, url: str) -> None:
+    answer = refusing.http.post(
         f"{REGISTRY}/register", json={"service_name": "a", "service_url": "http://a:1", "health_check_url": url}
     )
     assert problem(answer, 422, "invalid")["errors"][0]["pointer"] == "/health_check_url"
-    assert server.http.get(f"{REGISTRY}/services").json()["total"] == 0
+    assert refusing.http.get(f"{REGISTRY}/services").json()["total"] == 0
 
 
 @pytest.mark.parametrize(
@@ -116,9 +116,9 @@ def test_a_health_check_at_a_forbidden_address_is_422(server: Deployed, url: str
     ],
 )
 @pytest.mark.parametrize("field", ["service_url", "health_check_url"])
-def test_a_url_that_is_none_is_422(server: Deployed, url: str, field: str) -> None:
+def test_a_url_that_is_none_is_422(refusing: Deployed, url: str, field: str) -> None:
     body = {"service_name": "a", "service_url": "http://a:1", field: url}
-    answer = server.http.post(f"{REGISTRY}/register", json=body)
+    answer = refusing.http.post(f"{REGISTRY}/register", json=body)
     assert problem(answer, 422, "invalid")["errors"][0]["pointer"] == f"/{field}"
     assert "zqxj" not in answer.text
 
@@ -131,11 +131,13 @@ def test_a_url_that_is_none_is_422(server: Deployed, url: str, field: str) -> No
         {"metadata": {"a": "x" * 1025}}, {"metadata": {f"k{n}": "" for n in range(65)}}, {"service_name": "Bad"}, {"service_name": ""},
     ],
 )  # fmt: skip
-def test_a_registration_that_breaks_a_rule_is_422(server: Deployed, fields: dict[str, object]) -> None:
+def test_a_registration_that_breaks_a_rule_is_422(refusing: Deployed, fields: dict[str, object]) -> None:
     problem(
-        server.http.post(f"{REGISTRY}/register", json={"service_name": "a", "service_url": "http://a:1", **fields}), 422, "invalid"
+        refusing.http.post(f"{REGISTRY}/register", json={"service_name": "a", "service_url": "http://a:1", **fields}),
+        422,
+        "invalid",
     )
-    assert server.http.get(f"{REGISTRY}/services").json()["total"] == 0
+    assert refusing.http.get(f"{REGISTRY}/services").json()["total"] == 0
 
 
 def test_checks_decide_who_can_be_called() -> None:
