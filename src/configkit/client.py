@@ -40,12 +40,14 @@ class Status:
         ready: It has subscribed to changes and read what it preloads.
         missing: What it still waits for.
         stale: What it answers from the last known good, because it could not be read again.
+        refused: Bound models that keep their last good values, because the newest do not validate.
     """
 
     mode: str
     ready: bool
     missing: tuple[str, ...]
     stale: tuple[str, ...]
+    refused: tuple[str, ...] = ()
 
 
 class ConfigKit:
@@ -173,7 +175,8 @@ class ConfigKit:
             ("flags", any(one.stale for one in self.flag_sets.status().values())),
             ("registry", self.services.stale),
         )
-        return Status(self.backends.mode, not missing and not self._closed, missing, tuple(name for name, stale in parts if stale))
+        stale = tuple(name for name, is_stale in parts if is_stale)
+        return Status(self.backends.mode, not missing and not self._closed, missing, stale, self.config.refused)
 
     def close(self) -> None:
         """Deregister, stop every thread and close every connection; takes two seconds at most. Closing again does nothing."""
@@ -242,12 +245,23 @@ class ConfigKit:
 
     def _begin(self) -> bool:
         """Subscribe first, then load, so that no change falls between; whatever fails is done again later."""
+        if self._unsubscribe is None and not self._attempt(self._subscribe):
+            return False
+        loaded = [self._attempt(self._load, name) for name in sorted(self._unloaded)]
+        if all(loaded):
+            self._complained = False
+        return all(loaded)
+
+    def _subscribe(self) -> None:
+        self._unsubscribe = self.backends.bus.subscribe(self._deliver)
+
+    def _load(self, name: str) -> None:
+        self._loads[name]()
+        self._unloaded.discard(name)
+
+    def _attempt(self, step: Callable[..., None], *arguments: str) -> bool:
         try:
-            if self._unsubscribe is None:
-                self._unsubscribe = self.backends.bus.subscribe(self._deliver)
-            for name in sorted(self._unloaded):
-                self._loads[name]()
-                self._unloaded.discard(name)
+            step(*arguments)
         except ClosedError:
             return False
         except ConfigKitError as error:
@@ -255,7 +269,6 @@ class ConfigKit:
                 logger.warning("not everything could be read yet; trying on: %s", error)
                 self._complained = True
             return False
-        self._complained = False
         return True
 
     def _deliver(self, event: Event) -> None:

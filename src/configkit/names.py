@@ -56,7 +56,8 @@ def check_key(name: object, *, pointer: str = "/key") -> str:
     """Return *name* if it is a configuration key or a flag's name (case-sensitive ASCII)."""
     if not isinstance(name, str) or not _KEY.fullmatch(name) or ".." in name:
         raise InvalidDocumentError(
-            "1-255 of A-Z, a-z, 0-9, '.', '_' and '-', beginning with a letter or digit, without '..'", pointer=pointer
+            "1-255 of A-Z, a-z, 0-9, '.', '_' and '-', beginning with a letter or digit, not ending with '.' or '-', without '..'",
+            pointer=pointer,
         )
     return name
 
@@ -65,7 +66,9 @@ def check_instance_id(name: object, *, pointer: str = "/instance_id") -> str:
     """Return *name* if it is an instance id: a key's alphabet plus ':'."""
     if not isinstance(name, str) or not _INSTANCE.fullmatch(name) or ".." in name:
         raise InvalidDocumentError(
-            "1-255 of A-Z, a-z, 0-9, '.', '_', ':' and '-', beginning with a letter or digit, without '..'", pointer=pointer
+            "1-255 of A-Z, a-z, 0-9, '.', '_', ':' and '-', beginning with a letter or digit, not ending with '.', ':' or '-', "
+            "without '..'",
+            pointer=pointer,
         )
     return name
 

@@ -1,6 +1,8 @@
+import dataclasses
 import logging
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from pydantic import BaseModel, Field
@@ -10,8 +12,9 @@ from configkit import testing
 from configkit.backends.memory import open_memory
 from configkit.client import ConfigKit
 from configkit.config.watching import ValueChanged
-from configkit.errors import ConflictError, InvalidDocumentError, NotFoundError, UnavailableError
-from configkit.models import ConfigPath, Origin
+from configkit.errors import AccessDeniedError, ConflictError, InvalidDocumentError, NotFoundError, UnavailableError
+from configkit.flags.model import Flag
+from configkit.models import ConfigPath, ConfigVersion, Origin
 from tests.waiting import eventually
 
 ORIGIN = Origin("test")
@@ -166,6 +169,61 @@ def test_no_repr_shows_a_secret(kit: ConfigKit) -> None:
     assert "secret_key_123" not in repr(document) + repr(ValueChanged("api_key", "secret_key_123", 1))
 
 
+class Masking:
+    """A store whose credentials may not read secrets."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def read_service(self, environment: str, service_name: str) -> dict[str, ConfigVersion]:
+        return {
+            key: dataclasses.replace(found, value=None, masked=True) if found.ever_secret else found
+            for key, found in self._inner.read_service(environment, service_name).items()
+        }
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+def test_binding_to_a_secret_that_may_not_be_read_is_denied_and_never_the_models_default() -> None:
+    backends = open_memory(threads=False)
+    for key, value, secret in (("model_path", "/m", False), ("api_key", "hunter2", True)):
+        path = ConfigPath("development", "asr-service", key)
+        backends.config.create(path, value, is_encrypted=secret, origin=ORIGIN)
+    masking = dataclasses.replace(backends, config=Masking(backends.config))
+    with ConfigKit(masking, service_name="asr-service", threads=False) as kit:
+        with pytest.raises(AccessDeniedError, match="api_key"):
+            kit.config.bind(AsrSettings)
+        with pytest.raises(AccessDeniedError, match="api_key"):
+            kit.config.get("api_key", "default")
+        assert kit.config.get("model_path") == "/m"
+
+
+def test_a_model_that_keeps_its_last_good_values_is_in_the_status(kit: ConfigKit) -> None:
+    kit.config.set("model_path", "/m")
+    settings = kit.config.bind(AsrSettings)
+    assert kit.status().refused == ()
+    kit.config.set("workers", 0)
+    assert kit.status().refused == ("AsrSettings",)
+    kit.config.set("workers", 3)
+    assert kit.status().refused == ()
+    assert settings.workers == 3
+
+
+def test_an_error_of_get_has_no_inner_error_before_it(kit: ConfigKit) -> None:
+    with pytest.raises(NotFoundError) as caught:
+        kit.config.get("nothing")
+    assert caught.value.__context__ is None
+
+
+def test_flags_are_loaded_though_the_configuration_cannot_be_read() -> None:
+    backends = open_memory()
+    backends.flags.create(Flag("on", "development", is_enabled=True, rollout_percentage=100), origin=ORIGIN)
+    with ConfigKit(dataclasses.replace(backends, config=Gone()), service_name="asr-service", deadline=1.0) as kit:  # type: ignore[arg-type]
+        assert kit.flags.is_enabled("on", user_id="u")
+        assert kit.status().missing == ("config",)
+
+
 class Gone:
     """A store of which every call fails."""
 
@@ -177,8 +235,6 @@ class Gone:
 
 
 def test_without_a_store_the_default_answers_once_logged_and_no_default_raises(caplog: pytest.LogCaptureFixture) -> None:
-    import dataclasses
-
     backends = dataclasses.replace(open_memory(), config=Gone())  # type: ignore[arg-type]
     with ConfigKit(backends, service_name="asr-service", deadline=1.0) as kit:
         assert not kit.status().ready
