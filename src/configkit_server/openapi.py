@@ -50,7 +50,7 @@ def document(operations: Iterable[Operation], *, environments: Iterable[str], ve
                 "bearer": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "A token of `configkit token create`. Without any, only local requests are served.",
+                    "description": "Made by `configkit token create NAME --scope admin`. Without any, only this machine is served.",
                 }
             },
         },

@@ -124,9 +124,10 @@ def test_a_reader_hears_only_what_its_token_reaches() -> None:
             server.create("a", 1, service_name="other", headers=admin)
             server.create("a", 1, service_name="mine", environment="production", headers=admin)
             server.http.post(FLAGS, json={"name": "f", "environment": "development"}, headers=admin)
+            server.create("c", 1, service_name="_shared", headers=admin)
             server.create("b", 1, service_name="mine", headers=admin)
-            eventually(lambda: heard.events)
-        assert [(event["service_name"], event["key"]) for event in heard.events] == [("mine", "b")]
+            eventually(lambda: heard.events[1:])
+        assert [(event["service_name"], event["key"]) for event in heard.events] == [("_shared", "c"), ("mine", "b")]
 
 
 def test_a_stream_ends_when_tokens_change() -> None:

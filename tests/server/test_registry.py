@@ -157,6 +157,28 @@ def test_checks_decide_who_can_be_called() -> None:
         assert server.http.get(f"{REGISTRY}/services/nmt/url").json() == {"url": good, "instance_id": up["instance_id"]}
 
 
+def test_a_check_on_demand_and_the_list_agree_at_once() -> None:
+    with answering(200) as peer, deployed(addresses=AddressPolicy(loopback=True)) as server:
+        register(server, "nmt", peer, health_check_url=peer, instance_id="one")
+        server.http.get(f"{REGISTRY}/discover/nmt")
+        assert server.http.post(f"{REGISTRY}/services/nmt/health").json()["status"] == "healthy"
+        up = server.http.get(f"{REGISTRY}/discover/nmt").json()["items"]
+        assert [(item["status"], item["last_health_check"] is not None) for item in up] == [("healthy", True)]
+        server.http.post(f"{REGISTRY}/services/nmt/health")
+        again = server.http.get(f"{REGISTRY}/discover/nmt").json()["items"]
+        assert again[0]["last_health_check"] > up[0]["last_health_check"]
+        with answering(500) as ill:
+            register(server, "nmt", ill, health_check_url=ill, instance_id="one")
+            assert server.http.post(f"{REGISTRY}/services/nmt/health").json()["status"] == "unhealthy"
+            assert server.http.get(f"{REGISTRY}/discover/nmt").json()["items"] == []
+
+
+def test_leaving_what_is_not_listed_is_told_without_advice_to_register(either: Deployed) -> None:
+    who = {"service_name": "nmt", "instance_id": "gone"}
+    assert "register it again" not in problem(either.http.post(f"{REGISTRY}/deregister", json=who), 404)["detail"]
+    assert "register it again" in problem(either.http.post(f"{REGISTRY}/heartbeat", json=who), 404)["detail"]
+
+
 def test_checking_a_service_without_instances_is_unknown(server: Deployed) -> None:
     assert server.http.post(f"{REGISTRY}/services/nobody/health").json() == {
         "service_name": "nobody",

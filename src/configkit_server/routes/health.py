@@ -11,6 +11,7 @@ from configkit_server.problems import NOT_READY, RETRY_AFTER, ProblemError
 from configkit_server.service import Service
 
 PING_SECONDS = 1.0
+_WHY = {"MasterKeyError": "this process does not have the master key; give it the present one, and start it again"}
 
 
 async def live(service: Service, call: Call) -> Answer:  # noqa: ARG001  every handler is called alike
@@ -50,7 +51,7 @@ async def _backends(service: Service) -> dict[str, dict[str, Any]]:
     return {
         name: _component("healthy", "answers", ping.latency_ms)
         if ping.error is None
-        else _component("unhealthy", f"no answer ({ping.error})", ping.latency_ms)
+        else _component("unhealthy", _WHY.get(ping.error, f"no answer ({ping.error})"), ping.latency_ms)
         for name, ping in asked.items()
     }
 

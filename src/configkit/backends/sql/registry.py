@@ -78,7 +78,7 @@ class SqlRegistry:
     def heartbeat(self, service_name: str, instance_id: str) -> datetime:
         """Renew the lease and return its new end. Raises `NotFoundError` if there is none."""
         with self._database.writing("heartbeat") as connection:
-            row = self._found(connection, service_name, instance_id)
+            row = self._found(connection, service_name, instance_id, remedy="; register it again")
             if row.ttl is None:
                 raise NotFoundError(f"{service_name}/{instance_id} has no lease: its health checks keep it listed")
             lease = self._lease(row.ttl)
@@ -162,10 +162,10 @@ class SqlRegistry:
             "boot_id": self._clock.boot(),
         }
 
-    def _found(self, connection: Connection, service_name: str, instance_id: str) -> Row:
+    def _found(self, connection: Connection, service_name: str, instance_id: str, *, remedy: str = "") -> Row:
         row = _find(connection, service_name, instance_id)
         if row is None or not self._alive(row):
-            raise NotFoundError(f"{service_name}/{instance_id} is not registered (any more); register it again")
+            raise NotFoundError(f"{service_name}/{instance_id} is not registered (any more){remedy}")
         return row
 
     def _alive(self, row: Row) -> bool:
