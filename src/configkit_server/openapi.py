@@ -128,7 +128,7 @@ def problem_statuses(operation: Operation) -> set[int]:
     if operation.preconditions:
         found.add(412)
     if operation.replay is not None:
-        found |= {404, 409, 412}
+        found |= {400, 404, 409, 412}
     return found - set(operation.answers)
 
 
