@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 from configkit.errors import MissingExtraError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pydantic import SecretStr
 
     from configkit.backends.sql.clock import Clock
     from configkit.ports import Backends
 
-__all__ = ["open_sqlite", "rotate_master_key"]
+__all__ = ["key_file_of", "open_sqlite", "rotate_master_key"]
 
 _NEEDED = ("sqlalchemy", "alembic", "cryptography")
 
@@ -64,6 +66,15 @@ def rotate_master_key(url_or_path: str, old: SecretStr | str | None, new: Secret
     from configkit.backends.sql.opening import rotate_file  # noqa: PLC0415
 
     return rotate_file(url_or_path, _revealed(old), _revealed(new))
+
+
+def key_file_of(url_or_path: str) -> Path:
+    """Return where the key file of the database lies, or would lie. Raises `InvalidDocumentError` if it names no file."""
+    _require_extra()
+    from configkit.backends.sql.encryption import key_file  # noqa: PLC0415
+    from configkit.backends.sql.sqlite import database_path  # noqa: PLC0415
+
+    return key_file(database_path(url_or_path))
 
 
 def _require_extra() -> None:
