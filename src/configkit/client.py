@@ -15,7 +15,7 @@ from typing import Self
 from configkit.calls import Calls
 from configkit.config.documents import Documents
 from configkit.config.view import Config
-from configkit.errors import ClosedError, ConfigKitError
+from configkit.errors import AccessDeniedError, ClosedError, ConfigKitError
 from configkit.flags.client import Flags
 from configkit.flags.sets import FlagSets
 from configkit.models import Event, Origin, Resync
@@ -28,6 +28,8 @@ logger = logging.getLogger("configkit")
 
 START_SECONDS = 1.0
 HOUSEKEEPING_SECONDS = 0.25
+DENIED_SECONDS = 30.0
+"""What was denied is asked for again this much later: credentials change seldom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +212,7 @@ class ConfigKit:
         if self.service_name is not None:
             self._loads["config"] = self.config.load
         self._unloaded = set(self._loads)
+        self._denied_until: dict[str, float] = {}
         self._complained = False
         self._reconcile_at = 0.0
         self._forked = False
@@ -247,7 +250,9 @@ class ConfigKit:
         """Subscribe first, then load, so that no change falls between; whatever fails is done again later."""
         if self._unsubscribe is None and not self._attempt(self._subscribe):
             return False
-        loaded = [self._attempt(self._load, name) for name in sorted(self._unloaded)]
+        now = time.monotonic()
+        due = [name for name in sorted(self._unloaded) if now >= self._denied_until.get(name, 0.0)]
+        loaded = [self._attempt(self._load, name) for name in due]
         if all(loaded):
             self._complained = False
         return all(loaded)
@@ -256,7 +261,11 @@ class ConfigKit:
         self._unsubscribe = self.backends.bus.subscribe(self._deliver)
 
     def _load(self, name: str) -> None:
-        self._loads[name]()
+        try:
+            self._loads[name]()
+        except AccessDeniedError:
+            self._denied_until[name] = time.monotonic() + DENIED_SECONDS
+            raise
         self._unloaded.discard(name)
 
     def _attempt(self, step: Callable[..., None], *arguments: str) -> bool:

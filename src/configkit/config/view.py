@@ -83,7 +83,13 @@ class Config:
         return iter(self.keys())
 
     def __contains__(self, key: str) -> bool:
-        return self.get(key, None) is not None
+        check_key(key)
+        self._revive()
+        try:
+            self._document(key)
+        except NotFoundError:
+            return False
+        return True
 
     def version(self, key: str) -> ConfigVersion:
         """Return the document behind *key*: version, author, times. Raises as `get` does without a default."""

@@ -39,6 +39,12 @@ def test_a_value_comes_back_and_a_missing_one_is_an_error_or_the_default(kit: Co
         kit.config.get("nothing")
 
 
+def test_a_key_is_in_it_if_it_has_a_value(kit: ConfigKit) -> None:
+    kit.config.set("k", False)
+    assert "k" in kit.config
+    assert "nothing" not in kit.config
+
+
 def test_falsy_values_are_values(kit: ConfigKit) -> None:
     values: tuple[object, ...] = (False, 0, "", [], {})
     for value in values:
@@ -243,6 +249,8 @@ def test_without_a_store_the_default_answers_once_logged_and_no_default_raises(c
             assert kit.config.get("model_path", "/base") == "/base"
         with pytest.raises(UnavailableError):
             kit.config.get("model_path")
+        with pytest.raises(UnavailableError):
+            assert "model_path" in kit.config
         with pytest.raises(UnavailableError):
             kit.config.bind(AsrSettings)
     assert caplog.text.count("model_path cannot be read") == 1
