@@ -23,7 +23,7 @@ from configkit_server.auth import TokenAuth
 
 
 def create_shop(kit: configkit.ConfigKit) -> Starlette:
-    # Tokens as `configkit token create` makes them; before the first one, only requests from this machine.
+    # Tokens as `configkit token create NAME --scope admin` makes them; before the first one, only requests from this machine.
     api = create_app(kit, auth=TokenAuth(kit.backends.tokens))
 
     async def home(_: Request) -> PlainTextResponse:

@@ -1,6 +1,7 @@
 """
 FastAPI: the client lives as long as the application, and requests get it as a dependency.
 
+    pip install fastapi
     python examples/fastapi_app.py --port 8088
     curl 'http://127.0.0.1:8088/greet?user_id=u123'
 """

@@ -15,7 +15,7 @@ from typing import Self
 from configkit.calls import Calls
 from configkit.config.documents import Documents
 from configkit.config.view import Config
-from configkit.errors import ClosedError, ConfigKitError
+from configkit.errors import AccessDeniedError, ClosedError, ConfigKitError
 from configkit.flags.client import Flags
 from configkit.flags.sets import FlagSets
 from configkit.flags.shared import SharedFlagStore
@@ -29,6 +29,8 @@ logger = logging.getLogger("configkit")
 
 START_SECONDS = 1.0
 HOUSEKEEPING_SECONDS = 0.25
+DENIED_SECONDS = 30.0
+"""What was denied is asked for again this much later: credentials change seldom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +43,14 @@ class Status:
         ready: It has subscribed to changes and read what it preloads.
         missing: What it still waits for.
         stale: What it answers from the last known good, because it could not be read again.
+        refused: Bound models that keep their last good values, because the newest do not validate.
     """
 
     mode: str
     ready: bool
     missing: tuple[str, ...]
     stale: tuple[str, ...]
+    refused: tuple[str, ...] = ()
 
 
 class ConfigKit:
@@ -182,7 +186,8 @@ class ConfigKit:
             ("flags", any(one.stale for one in self.flag_sets.status().values())),
             ("registry", self.services.stale),
         )
-        return Status(self.backends.mode, not missing and not self._closed, missing, tuple(name for name, stale in parts if stale))
+        stale = tuple(name for name, is_stale in parts if is_stale)
+        return Status(self.backends.mode, not missing and not self._closed, missing, stale, self.config.refused)
 
     def close(self) -> None:
         """Deregister, stop every thread and close every connection; takes two seconds at most. Closing again does nothing."""
@@ -216,6 +221,7 @@ class ConfigKit:
         if self.service_name is not None:
             self._loads["config"] = self.config.load
         self._unloaded = set(self._loads)
+        self._denied_until: dict[str, float] = {}
         self._complained = False
         self._reconcile_at = 0.0
         self._forked = False
@@ -251,12 +257,29 @@ class ConfigKit:
 
     def _begin(self) -> bool:
         """Subscribe first, then load, so that no change falls between; whatever fails is done again later."""
+        if self._unsubscribe is None and not self._attempt(self._subscribe):
+            return False
+        now = time.monotonic()
+        due = [name for name in sorted(self._unloaded) if now >= self._denied_until.get(name, 0.0)]
+        loaded = [self._attempt(self._load, name) for name in due]
+        if all(loaded):
+            self._complained = False
+        return all(loaded)
+
+    def _subscribe(self) -> None:
+        self._unsubscribe = self.backends.bus.subscribe(self._deliver)
+
+    def _load(self, name: str) -> None:
         try:
-            if self._unsubscribe is None:
-                self._unsubscribe = self.backends.bus.subscribe(self._deliver)
-            for name in sorted(self._unloaded):
-                self._loads[name]()
-                self._unloaded.discard(name)
+            self._loads[name]()
+        except AccessDeniedError:
+            self._denied_until[name] = time.monotonic() + DENIED_SECONDS
+            raise
+        self._unloaded.discard(name)
+
+    def _attempt(self, step: Callable[..., None], *arguments: str) -> bool:
+        try:
+            step(*arguments)
         except ClosedError:
             return False
         except ConfigKitError as error:
@@ -264,7 +287,6 @@ class ConfigKit:
                 logger.warning("not everything could be read yet; trying on: %s", error)
                 self._complained = True
             return False
-        self._complained = False
         return True
 
     def _deliver(self, event: Event) -> None:

@@ -42,10 +42,11 @@ def check_service_name(name: object, *, foreign: bool = False, pointer: str = "/
     Return *name* if it is a service's.
 
     Args:
-        foreign: Accept capitals too: services registered by other systems are read, never written.
+        foreign: As the registry has them: with capitals too (services of other systems are read, never written), and
+            without the reserved `_shared`, which nobody is an instance of.
     """
     pattern = _FOREIGN_SERVICE if foreign else _SERVICE
-    if not isinstance(name, str) or not (name == SHARED or pattern.fullmatch(name)):
+    if not isinstance(name, str) or not (pattern.fullmatch(name) or (name == SHARED and not foreign)):
         raise InvalidDocumentError(
             "a service name is 1-100 of a-z, 0-9, '.', '_' and '-', beginning and ending with a letter or digit", pointer=pointer
         )
@@ -56,7 +57,8 @@ def check_key(name: object, *, pointer: str = "/key") -> str:
     """Return *name* if it is a configuration key or a flag's name (case-sensitive ASCII)."""
     if not isinstance(name, str) or not _KEY.fullmatch(name) or ".." in name:
         raise InvalidDocumentError(
-            "1-255 of A-Z, a-z, 0-9, '.', '_' and '-', beginning with a letter or digit, without '..'", pointer=pointer
+            "1-255 of A-Z, a-z, 0-9, '.', '_' and '-', beginning with a letter or digit, not ending with '.' or '-', without '..'",
+            pointer=pointer,
         )
     return name
 
@@ -65,7 +67,9 @@ def check_instance_id(name: object, *, pointer: str = "/instance_id") -> str:
     """Return *name* if it is an instance id: a key's alphabet plus ':'."""
     if not isinstance(name, str) or not _INSTANCE.fullmatch(name) or ".." in name:
         raise InvalidDocumentError(
-            "1-255 of A-Z, a-z, 0-9, '.', '_', ':' and '-', beginning with a letter or digit, without '..'", pointer=pointer
+            "1-255 of A-Z, a-z, 0-9, '.', '_', ':' and '-', beginning with a letter or digit, not ending with '.', ':' or '-', "
+            "without '..'",
+            pointer=pointer,
         )
     return name
 

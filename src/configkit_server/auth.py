@@ -13,6 +13,7 @@ import hmac
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
@@ -22,8 +23,9 @@ from urllib.parse import urlsplit
 from starlette.types import Scope as AsgiScope
 
 from configkit import tokens
-from configkit.errors import BackendError
+from configkit.errors import BackendError, ConfigKitError
 from configkit.models import AccessChanged, Event, Resync
+from configkit.names import SHARED
 from configkit.ports import SCOPES, Scope, Token, TokenStore
 from configkit_server.executor import Executor
 from configkit_server.problems import CREDENTIALS_REQUIRED, UNAUTHENTICATED, ProblemError, unavailable
@@ -35,7 +37,9 @@ PATIENCE_SECONDS = 0.25
 """How often unknown tokens can make the server read them all again."""
 _FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via")
 _CHALLENGE = ((b"www-authenticate", b'Bearer realm="configkit"'),)
-_REMEDY = "create a token on the server with `configkit token create` and send it as Authorization: Bearer"
+_REMEDY = "create a token on the server with `configkit token create NAME --scope admin` and send it as Authorization: Bearer"
+_OPEN = "no credentials are configured: only requests from this machine are served, with every scope; %s"
+_CLOSED = "credentials are configured from now on: every request needs a token"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,15 @@ class Grant:
     def reaches_service(self, service_name: str) -> bool:
         """Whether it reaches *service_name*."""
         return self.services is None or service_name in self.services
+
+    def reads_service(self, service_name: str) -> bool:
+        """Whether it may read the configuration of *service_name*: shared values lie under those of every service."""
+        return self.reaches_service(service_name) or (service_name == SHARED and bool(self.services))
+
+    @property
+    def readable_services(self) -> frozenset[str] | None:
+        """The services whose configuration it may read; None: all."""
+        return self.services | {SHARED} if self.services else self.services
 
 
 class Auth(Protocol):
@@ -99,25 +112,36 @@ class TokenAuth:
         self._read_at = 0.0
         self._executor: Executor | None = None
         self._loading = asyncio.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._reading: asyncio.Task[None] | None = None
 
     async def start(self, executor: Executor) -> None:
         """Read the tokens, and warn if there are none."""
         self._executor = executor
         self._loading = asyncio.Lock()
+        self._loop = asyncio.get_running_loop()
         try:
             grants = await self._known()
         except ProblemError:
             logger.warning("the tokens could not be read yet; requests are refused until they are")
             return
         if not grants:
-            logger.warning(
-                "no credentials are configured: only requests from this machine are served, with every scope; %s", _REMEDY
-            )
+            logger.warning(_OPEN, _REMEDY)
 
     def on_event(self, event: Event) -> None:
-        """Read the tokens again before the next request, if they may have changed."""
+        """Read the tokens again, before the next request at the latest, if they may have changed."""
         if isinstance(event, AccessChanged | Resync):
             self._fresh_until = 0.0
+            if self._loop is not None and not self._loop.is_closed():
+                with suppress(RuntimeError):  # the loop was closed since
+                    self._loop.call_soon_threadsafe(self._read_soon)
+
+    def _read_soon(self) -> None:
+        self._reading = asyncio.create_task(self._read_again())
+
+    async def _read_again(self) -> None:
+        with suppress(ProblemError, ConfigKitError):
+            await self._known()
 
     async def authenticate(self, scope: AsgiScope, headers: Mapping[bytes, bytes]) -> Grant:
         """Return the grant of the bearer token, or of a local request where there are no credentials."""
@@ -150,8 +174,10 @@ class TokenAuth:
             # Set before the read: an event that comes meanwhile makes the answer old at once.
             self._read_at = time.monotonic()
             self._fresh_until = self._read_at + REFRESH_SECONDS
+            before = self._grants
             try:
                 self._grants = self._with_extra(await self._executor.run(self._store.all))
+                _tell_rule(before, self._grants)
             except BackendError:
                 if self._grants is None:
                     self._fresh_until = 0.0
@@ -162,6 +188,16 @@ class TokenAuth:
     def _with_extra(self, stored: list[Token]) -> dict[str, Grant]:
         known = [*stored, self._extra] if self._extra is not None else stored
         return {token.digest: Grant(token.name, token.scopes, token.environments, token.services) for token in known}
+
+
+def _tell_rule(before: Mapping[str, Grant] | None, now: Mapping[str, Grant]) -> None:
+    """Log it where the first token came, or the last one went: that changes who is served."""
+    if before is None or bool(before) is bool(now):
+        return
+    if now:
+        logger.warning(_CLOSED)
+    else:
+        logger.warning(_OPEN, _REMEDY)
 
 
 def _bearer(given: bytes, grants: Mapping[str, Grant]) -> Grant | None:

@@ -84,7 +84,7 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limits: Li
                 return body
             return await _read_rest(receive, message, limits)
     except TimeoutError:
-        raise _refuse(SLOW_BODY, f"send the whole body within {limits.body_seconds:g} s") from None
+        raise ProblemError(SLOW_BODY, f"send the whole body within {limits.body_seconds:g} s", headers=[CLOSE]) from None
 
 
 async def _read_rest(receive: Receive, message: Mapping[str, Any], limits: Limits) -> bytes:

@@ -30,11 +30,12 @@ class Call:
         query: The values of the operation's parameters.
         body: The raw body, where the operation has one.
         preconditioned: The caller named the version to be changed.
+        caller: The name of who calls, once known, for the log.
     """
 
     __slots__ = (
-        "body", "environments", "grant", "headers", "operation", "preconditioned", "query", "receive", "request_id", "scope",
-        "segments",
+        "body", "caller", "environments", "grant", "headers", "operation", "preconditioned", "query", "receive", "request_id",
+        "scope", "segments",
     )  # fmt: skip
 
     grant: Grant
@@ -52,6 +53,7 @@ class Call:
         self.environments = environments
         self.body = b""
         self.preconditioned = False
+        self.caller = "-"
 
     @property
     def peer(self) -> str:
@@ -100,6 +102,10 @@ class Call:
             raise ProblemError(FORBIDDEN, "this token is limited to other services")
         return service_name
 
+    def readable(self, service_name: str) -> str:
+        """Return *service_name* if the caller may read its configuration."""
+        return service_name if self.grant.reads_service(service_name) else self.service(service_name)
+
     def path(self, environment: str, service_name: str, key: str) -> ConfigPath:
         """Return the path of a configuration value if the caller may reach it."""
         return ConfigPath(self.environment(environment), self.service(service_name), key)
@@ -119,6 +125,13 @@ class Call:
             return None
         self.preconditioned = True
         return etags.expected_versions(self._list(b"if-match") or "", layer)
+
+    def failed_precondition(self, current: int) -> str:
+        """Return what to say to a caller whose preconditions do not hold for the version *current*."""
+        told = f"the current version is {current}; read it, and write with that"
+        if b"if-match" in self.headers:
+            return f"{told}: If-Match takes the value of the ETag header as it was received, with its quotation marks"
+        return told
 
     def _list(self, name: bytes) -> str | None:
         return etags.values(self.scope["headers"], name)

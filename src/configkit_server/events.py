@@ -45,8 +45,12 @@ def sees(grant: Grant, frame: Frame) -> bool:
     return (
         grant.allows(_SCOPES[frame.kind])  # type: ignore[arg-type]
         and (frame.environment is None or grant.reaches_environment(frame.environment))
-        and (frame.service_name is None or grant.reaches_service(frame.service_name))
+        and (frame.service_name is None or _reaches(grant, frame.kind, frame.service_name))
     )
+
+
+def _reaches(grant: Grant, kind: str, service_name: str) -> bool:
+    return grant.reads_service(service_name) if kind == "config" else grant.reaches_service(service_name)
 
 
 def frame_of(event: ConfigChanged | FlagChanged | RegistryChanged | AccessChanged) -> Frame:

@@ -17,6 +17,7 @@ from configkit.errors import ConfigKitError, ConflictError, InvalidDocumentError
 from configkit.ports import IdempotencyStore, Outcome
 from configkit_server.answers import Answer
 from configkit_server.problems import (
+    BAD_REQUEST,
     IN_FLIGHT,
     KEY_REUSED,
     KINDS,
@@ -44,9 +45,11 @@ async def carry_out(service: Service, call: Call, store: IdempotencyStore, given
     Return the answer to *call*, carrying it out only if its Idempotency-Key is new.
 
     Raises:
-        ProblemError: 422 if the key was used for another request, 409 if the first is still being carried out, and
-            whatever the operation itself raises.
+        ProblemError: 400 if the key is empty, 422 if it was used for another request, 409 if the first is still being carried
+            out, and whatever the operation itself raises.
     """
+    if not given:
+        raise ProblemError(BAD_REQUEST, "the header Idempotency-Key is empty: leave it out, or send a key of your own making")
     if not _KEY.fullmatch(given):
         raise invalid("an Idempotency-Key is 1-255 printable ASCII characters without spaces", "")
     key = hashlib.sha256(call.grant.name.encode() + b"\0" + given).hexdigest()

@@ -29,6 +29,7 @@ logger = logging.getLogger("configkit.server")
 UNMATCHED = "unmatched"
 _SANE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SANE_METHOD = re.compile(r"[A-Z]{1,16}")
+_UNSAFE = re.compile(r"[^!-~]")
 _LINGER_SECONDS = 2.0
 _LINGER_BYTES = 16 * 1024 * 1024
 _NO_BODY = frozenset({204, 304})
@@ -60,7 +61,7 @@ class Frame:
             self._service.metrics.observe(method, route, answer.status, seconds)
             if access.isEnabledFor(logging.INFO):
                 shown = method if _SANE_METHOD.fullmatch(method) else "other"
-                access.info("%s %s %s %d %.1fms", request_id, shown, route, answer.status, seconds * 1000)
+                access.info("%s %s %s %s %d %.1fms", request_id, call.caller, shown, route, answer.status, seconds * 1000)
 
     async def _answer(self, call: Call) -> Answer:
         try:
@@ -85,6 +86,7 @@ class Frame:
         call.operation = operation
         if not operation.is_open:
             call.grant = await service.auth.authenticate(scope, headers)
+            call.caller = _UNSAFE.sub("?", call.grant.name)[:255] or "-"
             if operation.scope is not None and not call.grant.allows(operation.scope):
                 detail = f"this needs the scope {operation.scope}"
                 raise ProblemError(FORBIDDEN, detail, extra={"required_scope": operation.scope})

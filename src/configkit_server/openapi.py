@@ -50,7 +50,7 @@ def document(operations: Iterable[Operation], *, environments: Iterable[str], ve
                 "bearer": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "A token of `configkit token create`. Without any, only local requests are served.",
+                    "description": "Made by `configkit token create NAME --scope admin`. Without any, only this machine is served.",
                 }
             },
         },
@@ -128,7 +128,7 @@ def problem_statuses(operation: Operation) -> set[int]:
     if operation.preconditions:
         found.add(412)
     if operation.replay is not None:
-        found |= {404, 409, 412}
+        found |= {400, 404, 409, 412}
     return found - set(operation.answers)
 
 

@@ -20,6 +20,7 @@ from configkit.errors import (
     ConfigKitError,
     ConflictError,
     InvalidDocumentError,
+    MasterKeyError,
     NoInstanceError,
     NotFoundError,
     UnavailableError,
@@ -66,6 +67,7 @@ KEY_REUSED = Kind("idempotency-key-reused", 422, "The key was used for another r
 TOO_MANY_REQUESTS = Kind("too-many-requests", 429, "Too many requests")
 INTERNAL = Kind("internal", 500, "Something went wrong here")
 UNAVAILABLE = Kind("unavailable", 503, "A backend did not answer")
+MASTER_KEY = Kind("master-key", 503, "Secrets cannot be decrypted")
 NO_INSTANCE = Kind("no-healthy-instance", 503, "No instance of the service is healthy")
 NOT_READY = Kind("not-ready", 503, "The server is not ready")
 REGISTRY_DISABLED = Kind("registry-disabled", 503, "The service registry is switched off")
@@ -75,7 +77,7 @@ KINDS: Mapping[str, Kind] = {
     for kind in (
         MALFORMED_JSON, BAD_REQUEST, UNAUTHENTICATED, FORBIDDEN, CREDENTIALS_REQUIRED, NOT_FOUND, NO_SUCH_PATH, METHOD_NOT_ALLOWED,
         SLOW_BODY, CONFLICT, IN_FLIGHT, REPLAY_GONE, PRECONDITION_FAILED, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, INVALID, KEY_REUSED,
-        TOO_MANY_REQUESTS, INTERNAL, UNAVAILABLE, NO_INSTANCE, NOT_READY, REGISTRY_DISABLED,
+        TOO_MANY_REQUESTS, INTERNAL, UNAVAILABLE, MASTER_KEY, NO_INSTANCE, NOT_READY, REGISTRY_DISABLED,
     )
 }  # fmt: skip
 
@@ -155,6 +157,8 @@ def from_core(error: ConfigKitError, *, preconditioned: bool = False) -> Problem
         return ProblemError(NOT_FOUND, str(error), extra=extra)
     if isinstance(error, AccessDeniedError):
         return ProblemError(FORBIDDEN, "the backend refused this server's credentials, or they do not reach this far")
+    if isinstance(error, MasterKeyError):
+        return ProblemError(MASTER_KEY, _MASTER_KEY_REMEDY)
     if isinstance(error, UnavailableError):
         return unavailable("a backend did not answer in time; try again, and look at /health")
     if isinstance(error, ClosedError):
@@ -162,6 +166,11 @@ def from_core(error: ConfigKitError, *, preconditioned: bool = False) -> Problem
     return ProblemError(INTERNAL, "the server's log has the details under this request id")
 
 
+# What the error itself says may name a file of the server: that is for its log.
+_MASTER_KEY_REMEDY = (
+    "start the server with the master key that the secrets were written with (CONFIGKIT_MASTER_KEY, or the key file); "
+    "if it has that one, the secret is damaged: restore it from a copy. The server's log says which"
+)
 _PHRASES = {
     "missing": "required",
     "extra_forbidden": "unknown field",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from configkit_server.events import EventHub
 from configkit_server.executor import Executor
 from configkit_server.floods import Buckets
 from configkit_server.metrics import Metrics
+from configkit_server.pings import Pings
 from configkit_server.problems import REGISTRY_DISABLED, unavailable
 
 if TYPE_CHECKING:
@@ -38,13 +38,15 @@ class Service:
         self.kit = kit
         self.auth = auth
         self.limits = limits
+        self.executor = Executor(deadline=kit.calls.deadline)
         self.metrics = Metrics()
         self.hub = EventHub(self.metrics)
         self.encoded = EncodedDocuments()
         self.registrations = Buckets(rate=50.0, burst=200)
+        self.checks = Buckets(rate=5.0, burst=50)
+        self.pings = Pings(kit.backends.ping, self.executor)
         self.draining = False
         self.started = False
-        self.executor = Executor(deadline=kit.calls.deadline)
         self.checker: Checker | None = None
         self._make_checker = make_checker
         self._unsubscribe: Callable[[], None] | None = None
@@ -89,8 +91,3 @@ class Service:
     def _on_event(self, event: Event) -> None:
         self.auth.on_event(event)
         self.hub.on_event(event)
-
-
-def elapsed_ms(since: float) -> float:
-    """Return the milliseconds since *since*, a reading of `time.perf_counter`."""
-    return round((time.perf_counter() - since) * 1000, 3)

@@ -44,7 +44,7 @@ CONFIG = (
         path_parameters=_KEY, problems=(404, 409), replay=config_writes.replay_write, etag=True, preconditions=True,
     ),
     Operation(
-        "DELETE", _CONFIG + "/{key}", "deleteConfig", "Delete the latest version; the history stays.",
+        "DELETE", _CONFIG + "/{key}", "deleteConfig", "Delete the latest version for good; earlier ones stay.",
         config_writes.delete_config, {204: None}, scope="config:write", parameters=_PLACE, path_parameters=_KEY,
         problems=(404, 409), replay=config_writes.replay_empty, preconditions=True,
     ),

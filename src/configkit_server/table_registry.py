@@ -42,7 +42,7 @@ REGISTRY = (
     ),
     Operation(
         "POST", _REGISTRY + "/services/{name}/health", "checkService", "Check every instance of a service now.",
-        registry.check_service, {200: wire.ServiceHealth}, scope="registry:read", path_parameters=_NAME,
+        registry.check_service, {200: wire.ServiceHealth}, scope="registry:read", path_parameters=_NAME, problems=(429,),
     ),
     Operation(
         "GET", _REGISTRY + "/discover/{name}", "discover", "List the instances of a service that can be called.",

@@ -87,3 +87,26 @@ def test_a_flag_that_is_there_or_not_or_changed_meanwhile_is_told_apart(anywhere
 def test_what_is_not_allowed_is_exit_code_2_and_changes_nothing(cli: Command, arguments: tuple[str, ...]) -> None:
     assert cli("flag", *arguments).code == 2
     assert cli.ok("flag", "list", "--json").json["total"] == 0
+
+
+def test_a_flag_is_shown_turned_on_and_off(anywhere: Command) -> None:
+    anywhere.ok("flag", "create", "new_ui", "--user", "u1", "--description", "The new interface")
+    assert "off for everybody" in anywhere.ok("flag", "show", "new_ui").out
+    assert "on for 25 % of the users and 1 named user" in anywhere.ok("flag", "enable", "new_ui", "--percentage", "25").out
+    assert anywhere.ok("flag", "get", "new_ui", "--json").json["rollout_percentage"] == 25
+    shown = anywhere.ok("flag", "show", "new_ui").out
+    for fact in ("development/new_ui", "25 %", "u1", "The new interface"):
+        assert fact in shown
+    anywhere.ok("flag", "disable", "new_ui")
+    off = anywhere.ok("flag", "show", "new_ui", "--json").json
+    assert (off["is_enabled"], off["rollout_percentage"], off["target_users"]) == (False, 25, ["u1"])
+    assert anywhere.ok("flag", "enable", "new_ui", "--json").json["rollout_percentage"] == 25
+
+
+def test_a_flag_that_is_on_for_nobody_says_so(cli: Command) -> None:
+    assert "for nobody" in cli.ok("flag", "create", "new_ui", "--enabled").out
+
+
+def test_a_flag_that_is_not_there_is_exit_code_3(anywhere: Command) -> None:
+    for command in ("show", "get", "enable", "disable"):
+        assert anywhere("flag", command, "nothing").code == 3

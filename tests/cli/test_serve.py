@@ -99,7 +99,7 @@ def test_a_port_that_is_taken_is_said_plainly(cli: Command) -> None:
 
 
 def test_a_server_does_not_serve_another_server(cli: Command) -> None:
-    done = cli("serve", "--url", "http://127.0.0.1:1")
+    done = cli("--url", "http://127.0.0.1:1", "serve")
     assert done.code == 2
     assert "--mode embedded" in done.err
 

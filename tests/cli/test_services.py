@@ -136,3 +136,23 @@ def test_json_of_discovery_is_one_document_on_the_standard_output() -> None:
     done = subprocess.run((*PROGRAM, "service", "discover", "nmt", "--json"), capture_output=True, check=True, timeout=30)
     assert json.loads(done.stdout)["stale"] is False
     assert done.stderr == b""
+
+
+def test_the_address_of_one_instance_is_printed_alone(anywhere: Command) -> None:
+    assert anywhere("service", "url", "nmt").code == 3
+    anywhere.ok("service", "register", "nmt", URL, "--ttl", "60", "--instance-id", "nmt-1")
+    assert anywhere.ok("service", "url", "nmt", "--strategy", "weighted").out == f"{URL}\n"
+    assert anywhere.ok("service", "url", "nmt", "--zone", "a", "--json").json == {"url": URL, "instance_id": "nmt-1"}
+    assert anywhere("service", "url", "nmt", "--strategy", "nearest").code == 2
+
+
+def test_a_check_decides_what_is_discovered(cli: Command, server: str) -> None:
+    assert cli("service", "check", "nmt").code == 3
+    cli.ok("service", "register", "nmt", URL, "--instance-id", "nmt-1", "--health-url", f"{server}/live")
+    assert "healthy" in cli.ok("service", "check", "nmt").out
+    assert cli.ok("service", "discover", "nmt", "--urls").out == f"{URL}\n"
+    cli.ok("service", "register", "nmt", URL, "--instance-id", "nmt-1", "--health-url", f"{server}/nothing")
+    ill = cli("service", "check", "nmt", "--json")
+    assert (ill.code, ill.json["checks"][0]["healthy"], ill.json["checks"][0]["status_code"]) == (3, False, 404)
+    assert cli("service", "discover", "nmt").code == 3
+    assert "without --url" in cli("--url", server, "service", "check", "nmt").err

@@ -45,7 +45,8 @@ def test_a_token_opens_the_server_as_far_as_its_scope_until_it_is_revoked(
     assert written.code == 5
     revealed = cli("config", "get", "s", "--reveal", "--url", server)
     assert (revealed.code, revealed.out) == (5, "")
-    assert cli.ok("config", "get", "s", "--url", server).out == "********\n"
+    hidden = cli("config", "get", "s", "--url", server)
+    assert (hidden.code, hidden.out) == (5, "")
     assert cli("config", "export", "--reveal", "--url", server).code == 5
     assert secret not in said + written.err + revealed.err
     monkeypatch.delenv("CONFIGKIT_TOKEN")
@@ -60,9 +61,22 @@ def refused(done: Done) -> str:
 
 def test_tokens_are_managed_where_the_database_is_only(cli: Command, server: str) -> None:
     for arguments in [("list",), ("create", "x", "--scope", "admin"), ("revoke", "x")]:
-        done = cli("token", *arguments, "--url", server)
+        done = cli("--url", server, "token", *arguments)
         assert done.code == 2
         assert "without --url" in done.err
+
+
+def test_the_first_token_and_the_end_of_the_last_say_what_the_rule_is(cli: Command) -> None:
+    assert "every request to a server needs a token" in cli.ok("token", "create", "one", "--scope", "admin").err
+    assert "every request" not in cli.ok("token", "create", "two", "--scope", "admin").err
+    assert cli.ok("token", "revoke", "one").err == ""
+    assert "own machine only" in cli.ok("token", "revoke", "two").err
+
+
+def test_json_of_a_new_token_has_its_time(cli: Command) -> None:
+    made = cli.ok("token", "create", "ci", "--scope", "admin", "--json").json
+    (listed,) = cli.ok("token", "list", "--json").json["items"]
+    assert made["created_at"] == listed["created_at"] is not None
 
 
 def test_names_are_taken_once_and_revoked_once(cli: Command) -> None:

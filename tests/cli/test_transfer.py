@@ -58,7 +58,7 @@ def test_an_import_shows_what_is_new_changed_and_the_same(anywhere: Command, tmp
     file = tmp_path / "in.json"
     file.write_text(json.dumps({"same": "1", "changed": "after", "new": [1]}))
     dry = anywhere.ok("config", "import", str(file), "--dry-run")
-    assert "1 new and 1 changed keys would be written; 1 were the same" in dry.out
+    assert "to be written: 1 new key and 1 changed key; 1 the same" in dry.out
     lines = [line.split() for line in dry.out.splitlines()]
     assert ["changed", "changed", "before", "after"] in lines
     assert ["new", "new", "-", "[1]"] in lines
@@ -137,6 +137,6 @@ def test_files_that_cannot_be_read_are_refused(cli: Command, tmp_path: Path) -> 
 def test_a_dotenv_number_that_is_there_as_json_is_the_same(cli: Command) -> None:
     cli.ok("config", "set", "n", "5", "--json-value")
     exported = cli.ok("config", "export", "--format", "dotenv")
-    assert "1 values that are not text" in exported.err
+    assert "written as JSON text (1 value)" in exported.err
     assert cli.ok("config", "import", "-", "--format", "dotenv", "--json", stdin=exported.out).json["same"] == 1
     assert cli.ok("config", "get", "n", "--json").json["value"] == 5

@@ -11,10 +11,16 @@ from typing import Any
 import httpx2
 import pytest
 
+import configkit
+from configkit.flags.client import Flags
+from configkit.registry.discovery import Services
 from docs import generate
 from tests.docs.blocks import PAGES, ROOT, blocks, commands, curl
 from tests.docs.play import WRITTEN
 from tests.examples.programs import environment, serving
+
+INTERNAL = {"after_fork", "restore", "refused", "peek", "on_event", "retry_due", "stale"}
+"""What the client calls of its own parts."""
 
 
 def uses_a_server(page: str) -> bool:
@@ -57,6 +63,26 @@ def send(command: str) -> tuple[int, dict[str, Any]]:
     request = curl(command)
     answer = httpx2.request(request.method, request.url, headers=request.headers, content=request.body)
     return answer.status_code, answer.json()
+
+
+def test_the_page_of_the_library_has_every_public_name() -> None:
+    text = (ROOT / "docs/library.md").read_text(encoding="utf-8")
+    assert [name for name in configkit.__all__ if not re.search(rf"\b{name}\b", text)] == []
+    for part in (configkit.Config, Flags, Services):
+        methods = [name for name in vars(part) if not name.startswith("_") and name not in INTERNAL]
+        assert [name for name in methods if not re.search(rf"`(kit\.)?[^`]*\b{name}\b", text)] == []
+
+
+def test_every_mention_of_making_a_token_is_a_command_that_runs() -> None:
+    texts = [ROOT / page for page in PAGES]
+    texts += [file for folder in ("src", "examples") for file in (ROOT / folder).rglob("*.py")]
+    mentions = [
+        (file.name, match[1])
+        for file in texts
+        for match in re.finditer(r"configkit token create([^`\n]*)", file.read_text(encoding="utf-8"))
+    ]
+    assert len(mentions) >= 6
+    assert [mention for mention in mentions if not re.match(r" [A-Za-z]+ --scope [a-z]+", mention[1])] == []
 
 
 def test_the_readme_has_the_two_commands_that_need_nothing_but_python() -> None:

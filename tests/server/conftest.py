@@ -22,3 +22,10 @@ def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Deployed]
     """A server on each kind of deployment that this machine can have."""
     with deployed(sqlite(tmp_path) if request.param == "sqlite" else None) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def refusing() -> Iterator[Deployed]:
+    """One server for the tests of a module that are only ever refused: that none of them leaves a trace is checked by each."""
+    with deployed() as running:
+        yield running

@@ -167,7 +167,7 @@ def test_two_servers_on_one_file_tell_each_other(tmp_path: Path) -> None:
         one.create("a", 1)
         assert other.http.get(f"{CONFIG}/a", params=PLACE).json()["value"] == 1
         changed = other.http.put(f"{CONFIG}/a", params=PLACE, json={"value": 2}).json()
-        eventually(lambda: one.http.get(f"{CONFIG}/a", params=PLACE).json() == changed, timeout=1.0)
+        eventually(lambda: one.http.get(f"{CONFIG}/a", params=PLACE).json() == changed, timeout=3.0)
         other.http.post(FLAGS, json={"name": "f", "environment": "development", "is_enabled": True, "rollout_percentage": 100})
         question = {"flag_name": "f", "environment": "development"}
-        eventually(lambda: one.http.post(f"{FLAGS}/evaluate", json=question).json()["enabled"], timeout=1.0)
+        eventually(lambda: one.http.post(f"{FLAGS}/evaluate", json=question).json()["enabled"], timeout=3.0)

@@ -8,8 +8,9 @@ import logging
 import httpx2
 import pytest
 
+import configkit
 from configkit.models import Origin
-from configkit.ports import SCOPES
+from configkit.ports import SCOPES, Token
 from configkit_server import ProblemError, TokenAuth
 from configkit_server.operations import Operation
 from configkit_server.table import OPERATIONS
@@ -138,8 +139,8 @@ def test_the_tokens_name_is_who_changed_it() -> None:
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.9.10", "[::1]", "localhost:8082", "127.0.0.1:1", "[::1]:8082"])
-def test_without_credentials_a_loopback_host_is_served(server: Deployed, host: str) -> None:
-    assert server.http.get(CONFIG, headers={"Host": host}).status_code == 200
+def test_without_credentials_a_loopback_host_is_served(refusing: Deployed, host: str) -> None:
+    assert refusing.http.get(CONFIG, headers={"Host": host}).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -159,15 +160,15 @@ def test_without_credentials_a_loopback_host_is_served(server: Deployed, host: s
         "127.0.0.1:x",
     ],
 )
-def test_without_credentials_another_host_is_refused(server: Deployed, host: str) -> None:
-    document = problem(server.http.get(CONFIG, headers={"Host": host}), 403, "credentials-required")
+def test_without_credentials_another_host_is_refused(refusing: Deployed, host: str) -> None:
+    document = problem(refusing.http.get(CONFIG, headers={"Host": host}), 403, "credentials-required")
     assert "configkit token create" in document["detail"]
-    assert server.http.get("/live", headers={"Host": host}).status_code == 200
+    assert refusing.http.get("/live", headers={"Host": host}).status_code == 200
 
 
 @pytest.mark.parametrize("name", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "X-Forwarded-Host", "Via"])
-def test_without_credentials_what_comes_through_a_proxy_is_refused(server: Deployed, name: str) -> None:
-    problem(server.http.get(CONFIG, headers={name: "127.0.0.1"}), 403, "credentials-required")
+def test_without_credentials_what_comes_through_a_proxy_is_refused(refusing: Deployed, name: str) -> None:
+    problem(refusing.http.get(CONFIG, headers={name: "127.0.0.1"}), 403, "credentials-required")
 
 
 @pytest.mark.parametrize(
@@ -228,7 +229,6 @@ def test_a_token_is_limited_to_its_environments_and_services() -> None:
             ("development", "mine", 200),
             ("production", "mine", 403),
             ("development", "other", 403),
-            ("development", "_shared", 403),
         ):
             place = {"environment": environment, "service_name": service}
             assert server.http.get(f"{CONFIG}/k", params=place, headers=limited).status_code == status
@@ -242,12 +242,6 @@ def test_a_token_is_limited_to_its_environments_and_services() -> None:
             created = server.http.post(CONFIG, json={"key": f"n-{service}", "value": 1, **place}, headers=limited)
             assert created.status_code == (201 if status == 200 else 403)
             assert server.http.delete(f"{CONFIG}/k", params=place, headers=limited).status_code == (204 if status == 200 else 403)
-        assert (
-            server.http.post(
-                f"{CONFIG}/bulk", json={"environment": "development", "service_name": "mine", "resolve": True}, headers=limited
-            ).status_code
-            == 403
-        )
         for environment, status in (("development", 201), ("production", 403)):
             flag = {"name": "f", "environment": environment}
             assert server.http.post(FLAGS, json=flag, headers=limited).status_code == status
@@ -260,6 +254,66 @@ def test_a_token_is_limited_to_its_environments_and_services() -> None:
             == 403
         )
         assert server.http.post(f"{FLAGS}/evaluate/batch", json={"environment": "production"}, headers=limited).status_code == 403
+
+
+def test_a_token_of_a_service_reads_what_is_shared_and_does_not_write_it() -> None:
+    with deployed() as server:
+        admin = server.token("admin")
+        limited = server.token("config:read", "config:write", services=frozenset({"shop"}))
+        shared = {"environment": "development", "service_name": "_shared"}
+        mine = {**shared, "service_name": "shop"}
+        server.create("plain", 1, headers=admin, **shared)
+        server.create("secret", "canary", is_encrypted=True, headers=admin, **shared)
+        server.create("foreign", 2, headers=admin, **{**shared, "service_name": "other"})
+
+        found = server.http.get(f"{CONFIG}/plain", params={**mine, "resolve": "true"}, headers=limited)
+        assert (found.status_code, found.json()["value"], found.json()["source"]) == (200, 1, "_shared")
+        assert server.http.get(f"{CONFIG}/plain", params=shared, headers=limited).json()["value"] == 1
+        assert server.http.get(f"{CONFIG}/plain/history", params=shared, headers=limited).json()["total"] == 1
+        bulk = server.http.post(f"{CONFIG}/bulk", json={**mine, "resolve": True}, headers=limited).json()
+        assert {key: item["masked"] for key, item in bulk["items"].items()} == {"plain": False, "secret": True}
+        assert server.http.post(f"{CONFIG}/bulk", json=shared, headers=limited).json()["items"].keys() == {"plain", "secret"}
+        for params in ({}, {"service_name": "_shared"}):
+            listed = server.http.get(CONFIG, params=params, headers=limited).json()
+            assert ([item["key"] for item in listed["items"]], listed["total"]) == (["plain", "secret"], 2)
+        allowed = server.token("config:read", "secrets:read", services=frozenset({"shop"}))
+        assert server.http.get(f"{CONFIG}/secret", params=shared, headers=allowed).json()["value"] == "canary"
+
+        for answer in (
+            server.http.post(CONFIG, json={"key": "new", "value": 1, **shared}, headers=limited),
+            server.http.put(f"{CONFIG}/plain", params=shared, json={"value": 2}, headers=limited),
+            server.http.delete(f"{CONFIG}/plain", params=shared, headers=limited),
+            server.http.post(f"{CONFIG}/plain/rollback", params=shared, json={"version": 1}, headers=limited),
+        ):
+            problem(answer, 403, "forbidden")
+        assert server.http.get(f"{CONFIG}/plain", params=shared, headers=admin).json()["version"] == 1
+
+
+def test_a_client_with_a_token_of_its_service_becomes_ready_and_sees_what_is_shared() -> None:
+    with deployed() as server:
+        admin = server.token("admin")
+        limited = server.token("config:read", "flags:read", "registry:read", services=frozenset({"shop"}))
+        server.create("limit", 7, service_name="_shared", headers=admin)
+        with configkit.connect(server.url, service_name="shop", token=limited["Authorization"].split()[1]) as kit:
+            eventually(lambda: kit.status().ready)
+            assert kit.config.get("limit") == 7
+            server.http.put(f"{CONFIG}/limit", params={**PLACE, "service_name": "_shared"}, json={"value": 8}, headers=admin)
+            eventually(lambda: kit.config.get("limit") == 8)
+
+
+def test_the_first_token_and_the_end_of_the_last_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with deployed() as server:
+        assert server.kit.backends.tokens is not None
+        caplog.clear()
+        server.kit.backends.tokens.create(
+            Token("only", "0" * 64, frozenset({"config:read"})),
+            origin=Origin(),
+        )
+        # Nobody asks for anything: the change itself is told.
+        eventually(lambda: "every request needs a token" in caplog.text)
+        assert "only requests from this machine" not in caplog.text
+        server.kit.backends.tokens.revoke("only", origin=Origin())
+        eventually(lambda: "only requests from this machine are served" in caplog.text)
 
 
 def test_a_token_registers_its_own_services_only() -> None:

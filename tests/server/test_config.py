@@ -106,7 +106,8 @@ def test_a_tag_of_something_else_never_matches(server: Deployed, tag: str) -> No
 
 def test_a_malformed_if_match_matches_nothing(server: Deployed) -> None:
     server.create("a", 1)
-    problem(server.http.put(f"{CONFIG}/a", params=PLACE, json={"value": 2}, headers={"If-Match": "asr-service:1"}), 412)
+    answer = server.http.put(f"{CONFIG}/a", params=PLACE, json={"value": 2}, headers={"If-Match": "asr-service:1"})
+    assert "ETag header as it was received" in problem(answer, 412)["detail"]
     assert read(server, "a").json()["value"] == 1
 
 

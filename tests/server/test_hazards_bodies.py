@@ -62,17 +62,17 @@ MALFORMED = {
 
 @pytest.mark.parametrize("path", POSTS)
 @pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED.keys())
-def test_a_body_that_is_not_json_is_400(server: Deployed, path: str, body: bytes) -> None:
-    answer = post(server, path, body)
+def test_a_body_that_is_not_json_is_400(refusing: Deployed, path: str, body: bytes) -> None:
+    answer = post(refusing, path, body)
     problem(answer, 400, "malformed-json")
     assert MARK not in answer.text
-    assert unchanged(server)
+    assert unchanged(refusing)
 
 
 @pytest.mark.parametrize("path", POSTS)
 @pytest.mark.parametrize("body", [b"[]", b"1", b'"zqxj"', b"null", b"true"])
-def test_a_body_that_is_no_object_is_422(server: Deployed, path: str, body: bytes) -> None:
-    answer = post(server, path, body)
+def test_a_body_that_is_no_object_is_422(refusing: Deployed, path: str, body: bytes) -> None:
+    answer = post(refusing, path, body)
     problem(answer, 422, "invalid")
     assert MARK not in answer.text
 
@@ -88,10 +88,10 @@ def test_a_body_that_is_no_object_is_422(server: Deployed, path: str, body: byte
         "",
     ],
 )
-def test_another_content_type_is_415(server: Deployed, content_type: str) -> None:
+def test_another_content_type_is_415(refusing: Deployed, content_type: str) -> None:
     body = json.dumps({"key": "a", "value": 1, **PLACE}).encode()
-    problem(post(server, CONFIG, body, content_type), 415, "unsupported-media-type")
-    assert unchanged(server)
+    problem(post(refusing, CONFIG, body, content_type), 415, "unsupported-media-type")
+    assert unchanged(refusing)
 
 
 @pytest.mark.parametrize(
@@ -171,10 +171,10 @@ def test_a_body_that_is_cut_off_changes_nothing(server: Deployed) -> None:
     ],
 )
 @pytest.mark.parametrize("field", ["version", "changed_by", "created_at", "ever_secret", "status", "__class__"])
-def test_an_unknown_field_is_422_and_named(server: Deployed, path: str, body: dict[str, object], field: str) -> None:
-    document = problem(server.http.post(path, json={**body, field: MARK}), 422, "invalid")
+def test_an_unknown_field_is_422_and_named(refusing: Deployed, path: str, body: dict[str, object], field: str) -> None:
+    document = problem(refusing.http.post(path, json={**body, field: MARK}), 422, "invalid")
     assert document["errors"] == [{"detail": "unknown field", "pointer": f"/{field}"}]
-    assert unchanged(server)
+    assert unchanged(refusing)
 
 
 def test_an_unknown_field_whose_name_may_be_a_secret_is_not_named(server: Deployed) -> None:
@@ -222,10 +222,10 @@ def test_a_value_nested_too_deeply_is_refused(server: Deployed) -> None:
         {"key": "a", **PLACE},
     ],
 )
-def test_a_field_of_another_type_is_422(server: Deployed, body: dict[str, object]) -> None:
-    document = problem(server.http.post(CONFIG, json=body), 422, "invalid")
+def test_a_field_of_another_type_is_422(refusing: Deployed, body: dict[str, object]) -> None:
+    document = problem(refusing.http.post(CONFIG, json=body), 422, "invalid")
     assert document["errors"][0]["pointer"].startswith("/")
-    assert unchanged(server)
+    assert unchanged(refusing)
 
 
 @pytest.mark.parametrize(("path", "field"), [(f"{CONFIG}/bulk", "keys"), (f"{FLAGS}/evaluate/batch", "flag_names")])
@@ -282,5 +282,5 @@ def test_a_flag_that_breaks_a_rule_is_422_and_nothing_changes(server: Deployed, 
         {"flag_name": ["a"], "environment": "development"},
     ],
 )
-def test_a_question_that_breaks_a_rule_is_422(server: Deployed, body: dict[str, object]) -> None:
-    problem(server.http.post(f"{FLAGS}/evaluate", json=body), 422, "invalid")
+def test_a_question_that_breaks_a_rule_is_422(refusing: Deployed, body: dict[str, object]) -> None:
+    problem(refusing.http.post(f"{FLAGS}/evaluate", json=body), 422, "invalid")

@@ -38,20 +38,20 @@ KEYS = {
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 @pytest.mark.parametrize("key", KEYS.values(), ids=KEYS.keys())
-def test_a_key_that_is_none_is_refused_and_not_shown(server: Deployed, method: str, key: str) -> None:
+def test_a_key_that_is_none_is_refused_and_not_shown(refusing: Deployed, method: str, key: str) -> None:
     query = "environment=development&service_name=asr-service"
     body = b'{"value":1}' if method == "PUT" else b""
     request = (
         f"{method} {CONFIG}/{key}?{query} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
-    answer = server.raw(request.encode() + body)
+    answer = refusing.raw(request.encode() + body)
     head, _, document = answer.partition(b"\r\n\r\n")
     assert b" 422 " in head.partition(b"\r\n")[0], answer
     assert b"application/problem+json" in head
     assert json.loads(document)["errors"][0]["pointer"] == "/key"
     assert MARK.encode() not in answer
-    assert server.http.get(CONFIG).json()["total"] == 0
+    assert refusing.http.get(CONFIG).json()["total"] == 0
 
 
 @pytest.mark.parametrize(
@@ -69,15 +69,15 @@ def test_a_path_that_is_none_is_404(server: Deployed, path: str) -> None:
 @pytest.mark.parametrize(
     "path", ["/", "/nope", "/api", "/api/v1", "/api/v2/config", "/live/x", f"{CONFIG}x", f"{REGISTRY}", "/api/v1/config%2Fbulk"]
 )
-def test_an_unknown_path_is_404_with_a_problem(server: Deployed, path: str) -> None:
-    problem(server.http.get(path), 404, "no-such-path")
+def test_an_unknown_path_is_404_with_a_problem(refusing: Deployed, path: str) -> None:
+    problem(refusing.http.get(path), 404, "no-such-path")
 
 
 @pytest.mark.parametrize("name", ["%2e%2e", "-x", "a%00", "a%2Fb"])
-def test_a_flag_name_and_a_service_name_that_are_none_are_refused(server: Deployed, name: str) -> None:
-    problem(server.http.get(f"{FLAGS}/{name}?environment=development"), 422, "invalid")
-    problem(server.http.get(f"{REGISTRY}/services/{name}"), 422, "invalid")
-    problem(server.http.get(f"{REGISTRY}/discover/{name}"), 422, "invalid")
+def test_a_flag_name_and_a_service_name_that_are_none_are_refused(refusing: Deployed, name: str) -> None:
+    problem(refusing.http.get(f"{FLAGS}/{name}?environment=development"), 422, "invalid")
+    problem(refusing.http.get(f"{REGISTRY}/services/{name}"), 422, "invalid")
+    problem(refusing.http.get(f"{REGISTRY}/discover/{name}"), 422, "invalid")
 
 
 def test_names_are_case_sensitive(server: Deployed) -> None:
@@ -117,8 +117,8 @@ def test_a_collection_answers_with_and_without_trailing_slash(server: Deployed, 
         f"{REGISTRY}/discover/a/",
     ],
 )
-def test_an_item_with_a_trailing_slash_is_404(server: Deployed, path: str) -> None:
-    problem(server.http.get(path), 404, "no-such-path")
+def test_an_item_with_a_trailing_slash_is_404(refusing: Deployed, path: str) -> None:
+    problem(refusing.http.get(path), 404, "no-such-path")
 
 
 @pytest.mark.parametrize(
@@ -132,8 +132,8 @@ def test_an_item_with_a_trailing_slash_is_404(server: Deployed, path: str) -> No
         ("TRACE", FLAGS, "GET, POST"),
     ],
 )
-def test_another_method_is_405_and_says_which_are_allowed(server: Deployed, method: str, path: str, allowed: str) -> None:
-    answer = server.http.request(method, path)
+def test_another_method_is_405_and_says_which_are_allowed(refusing: Deployed, method: str, path: str, allowed: str) -> None:
+    answer = refusing.http.request(method, path)
     problem(answer, 405, "method-not-allowed")
     assert answer.headers["allow"] == allowed
 
@@ -162,8 +162,8 @@ def test_a_query_that_breaks_a_rule_is_422(server: Deployed, query: str) -> None
     "query", ["limit=0", "limit=501", "limit=-1", "limit=x", "limit=", "limit=1.5", "limit=%D9%A1", "offset=-1", "limit=1&limit=2"]
 )
 @pytest.mark.parametrize("path", [CONFIG, FLAGS, f"{REGISTRY}/services"])
-def test_a_limit_out_of_bounds_is_422(server: Deployed, path: str, query: str) -> None:
-    problem(server.http.get(f"{path}?{query}"), 422, "invalid")
+def test_a_limit_out_of_bounds_is_422(refusing: Deployed, path: str, query: str) -> None:
+    problem(refusing.http.get(f"{path}?{query}"), 422, "invalid")
 
 
 def test_more_keys_than_a_query_may_have_are_422(server: Deployed) -> None:

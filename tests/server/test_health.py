@@ -7,15 +7,17 @@ import re
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from configkit.backends.memory import open_memory
+from configkit.backends.sql import rotate_master_key
 from configkit.errors import UnavailableError
 from configkit.ports import Backends, ConfigStore
 from configkit_server.wire.health import Health
-from tests.server.deployment import CONFIG, FLAGS, PLACE, Deployed, deployed, problem
+from tests.server.deployment import CONFIG, FLAGS, PLACE, Deployed, deployed, problem, sqlite
 from tests.waiting import eventually
 
 
@@ -50,7 +52,7 @@ def test_a_backend_that_hangs_costs_its_deadline_and_no_more() -> None:
         try:
             began = time.monotonic()
             assert server.http.get("/ready").status_code == 503
-            assert time.monotonic() - began < 1.5
+            assert time.monotonic() - began < 4
             assert server.http.get("/health").status_code == 503
             assert time.monotonic() - began < 4
             assert server.http.get("/live").status_code == 200
@@ -129,13 +131,13 @@ def test_metrics_count_by_route_and_know_nothing_of_callers(server: Deployed) ->
 
 
 @pytest.mark.parametrize("given", ["abc-123", "A" * 64, "0af7651916cd43dd8448eb211c80319c"])
-def test_a_sane_request_id_is_kept(server: Deployed, given: str) -> None:
-    assert server.http.get("/live", headers={"X-Request-ID": given}).headers["x-request-id"] == given
+def test_a_sane_request_id_is_kept(refusing: Deployed, given: str) -> None:
+    assert refusing.http.get("/live", headers={"X-Request-ID": given}).headers["x-request-id"] == given
 
 
 @pytest.mark.parametrize("given", ["", "a b", "A" * 65, "a;b", "<x>", "-a", "a\tb"])
-def test_another_request_id_is_replaced(server: Deployed, given: str) -> None:
-    made = server.http.get("/nope", headers={"X-Request-ID": given}).headers["x-request-id"]
+def test_another_request_id_is_replaced(refusing: Deployed, given: str) -> None:
+    made = refusing.http.get("/nope", headers={"X-Request-ID": given}).headers["x-request-id"]
     assert made != given
     assert re.fullmatch(r"[0-9a-f]{16}", made)
 
@@ -146,8 +148,35 @@ def test_each_request_is_one_line_in_the_log(server: Deployed, caplog: pytest.Lo
         server.http.get("/live", headers={"X-Request-ID": "line-2"})
         # The line is written when the answer has been sent.
         lines = eventually(lambda: _lines(caplog)[1:] and _lines(caplog))
-    assert re.fullmatch(r"line-1 GET /api/v1/config/\{key\} 404 [0-9.]+ms", lines[0])
-    assert re.fullmatch(r"line-2 GET /live 200 [0-9.]+ms", lines[1])
+    assert re.fullmatch(r"line-1 loopback GET /api/v1/config/\{key\} 404 [0-9.]+ms", lines[0])
+    assert re.fullmatch(r"line-2 - GET /live 200 [0-9.]+ms", lines[1])
+
+
+def test_the_line_in_the_log_names_the_token(caplog: pytest.LogCaptureFixture) -> None:
+    with deployed() as server, caplog.at_level(logging.INFO, "configkit.access"):
+        headers = server.token("config:read", name="deployer")
+        server.http.get(f"{CONFIG}/zqxj", params=PLACE, headers={**headers, "X-Request-ID": "line-1"})
+        server.http.get(f"{CONFIG}/zqxj", params=PLACE, headers={"X-Request-ID": "line-2"})
+        lines = eventually(lambda: [line for line in _lines(caplog) if line.startswith("line-")][1:] and _lines(caplog))
+    assert [line.split(" GET")[0] for line in lines if line.startswith("line-")] == ["line-1 deployer", "line-2 -"]
+
+
+def test_another_master_key_than_the_files_is_503_and_named(tmp_path: Path) -> None:
+    with deployed(sqlite(tmp_path)) as server:
+        server.create("s", "canary", is_encrypted=True)
+        assert server.http.get("/health").json()["components"]["secrets"]["status"] == "healthy"
+        rotate_master_key(str(tmp_path / "configkit.db"), "a master key of the tests", "another key of the tests")
+        read = server.http.get(f"{CONFIG}/s", params=PLACE, headers={"Cache-Control": "no-cache"})
+        written = server.http.put(f"{CONFIG}/s", params=PLACE, json={"value": "more"})
+        for answer in (read, written):
+            document = problem(answer, 503, "master-key")
+            assert "CONFIGKIT_MASTER_KEY" in document["detail"]
+            assert str(tmp_path) not in answer.text
+        eventually(lambda: server.http.get("/ready").status_code == 503)
+        assert problem(server.http.get("/ready"), 503, "not-ready")["missing"] == ["secrets"]
+        components = server.http.get("/health").json()["components"]
+        assert (components["database"]["status"], components["secrets"]["status"]) == ("healthy", "unhealthy")
+        assert "master key" in components["secrets"]["detail"]
 
 
 def test_every_error_is_a_problem_document_that_is_not_stored(server: Deployed) -> None:

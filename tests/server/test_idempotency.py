@@ -108,10 +108,16 @@ def test_callers_do_not_share_their_keys() -> None:
         assert server.http.post(CONFIG, json={**body, "key": "b"}, headers={**other, **keyed()}).status_code == 201
 
 
-@pytest.mark.parametrize("key", ["", "a b", "x" * 256, "ä"])
+@pytest.mark.parametrize("key", ["a b", "x" * 256, "ä"])
 def test_a_key_that_is_none_is_422(server: Deployed, key: str) -> None:
     headers = {b"Idempotency-Key": key.encode("latin-1")}
     problem(server.http.post(CONFIG, json={"key": "a", "value": 1, **PLACE}, headers=headers), 422, "invalid")
+    assert server.http.get(CONFIG).json()["total"] == 0
+
+
+def test_an_empty_key_is_400(server: Deployed) -> None:
+    answer = server.http.post(CONFIG, json={"key": "a", "value": 1, **PLACE}, headers={"Idempotency-Key": ""})
+    problem(answer, 400, "bad-request")
     assert server.http.get(CONFIG).json()["total"] == 0
 
 

@@ -91,12 +91,12 @@ FORBIDDEN = [
 
 
 @pytest.mark.parametrize("url", FORBIDDEN)
-def test_a_health_check_at_a_forbidden_address_is_422(server: Deployed, url: str) -> None:
-    answer = server.http.post(
+def test_a_health_check_at_a_forbidden_address_is_422(refusing: Deployed, url: str) -> None:
+    answer = refusing.http.post(
         f"{REGISTRY}/register", json={"service_name": "a", "service_url": "http://a:1", "health_check_url": url}
     )
     assert problem(answer, 422, "invalid")["errors"][0]["pointer"] == "/health_check_url"
-    assert server.http.get(f"{REGISTRY}/services").json()["total"] == 0
+    assert refusing.http.get(f"{REGISTRY}/services").json()["total"] == 0
 
 
 @pytest.mark.parametrize(
@@ -116,9 +116,9 @@ def test_a_health_check_at_a_forbidden_address_is_422(server: Deployed, url: str
     ],
 )
 @pytest.mark.parametrize("field", ["service_url", "health_check_url"])
-def test_a_url_that_is_none_is_422(server: Deployed, url: str, field: str) -> None:
+def test_a_url_that_is_none_is_422(refusing: Deployed, url: str, field: str) -> None:
     body = {"service_name": "a", "service_url": "http://a:1", field: url}
-    answer = server.http.post(f"{REGISTRY}/register", json=body)
+    answer = refusing.http.post(f"{REGISTRY}/register", json=body)
     assert problem(answer, 422, "invalid")["errors"][0]["pointer"] == f"/{field}"
     assert "zqxj" not in answer.text
 
@@ -131,11 +131,13 @@ def test_a_url_that_is_none_is_422(server: Deployed, url: str, field: str) -> No
         {"metadata": {"a": "x" * 1025}}, {"metadata": {f"k{n}": "" for n in range(65)}}, {"service_name": "Bad"}, {"service_name": ""},
     ],
 )  # fmt: skip
-def test_a_registration_that_breaks_a_rule_is_422(server: Deployed, fields: dict[str, object]) -> None:
+def test_a_registration_that_breaks_a_rule_is_422(refusing: Deployed, fields: dict[str, object]) -> None:
     problem(
-        server.http.post(f"{REGISTRY}/register", json={"service_name": "a", "service_url": "http://a:1", **fields}), 422, "invalid"
+        refusing.http.post(f"{REGISTRY}/register", json={"service_name": "a", "service_url": "http://a:1", **fields}),
+        422,
+        "invalid",
     )
-    assert server.http.get(f"{REGISTRY}/services").json()["total"] == 0
+    assert refusing.http.get(f"{REGISTRY}/services").json()["total"] == 0
 
 
 def test_checks_decide_who_can_be_called() -> None:
@@ -153,6 +155,28 @@ def test_checks_decide_who_can_be_called() -> None:
 
         eventually(callable_now)
         assert server.http.get(f"{REGISTRY}/services/nmt/url").json() == {"url": good, "instance_id": up["instance_id"]}
+
+
+def test_a_check_on_demand_and_the_list_agree_at_once() -> None:
+    with answering(200) as peer, deployed(addresses=AddressPolicy(loopback=True)) as server:
+        register(server, "nmt", peer, health_check_url=peer, instance_id="one")
+        server.http.get(f"{REGISTRY}/discover/nmt")
+        assert server.http.post(f"{REGISTRY}/services/nmt/health").json()["status"] == "healthy"
+        up = server.http.get(f"{REGISTRY}/discover/nmt").json()["items"]
+        assert [(item["status"], item["last_health_check"] is not None) for item in up] == [("healthy", True)]
+        server.http.post(f"{REGISTRY}/services/nmt/health")
+        again = server.http.get(f"{REGISTRY}/discover/nmt").json()["items"]
+        assert again[0]["last_health_check"] > up[0]["last_health_check"]
+        with answering(500) as ill:
+            register(server, "nmt", ill, health_check_url=ill, instance_id="one")
+            assert server.http.post(f"{REGISTRY}/services/nmt/health").json()["status"] == "unhealthy"
+            assert server.http.get(f"{REGISTRY}/discover/nmt").json()["items"] == []
+
+
+def test_leaving_what_is_not_listed_is_told_without_advice_to_register(either: Deployed) -> None:
+    who = {"service_name": "nmt", "instance_id": "gone"}
+    assert "register it again" not in problem(either.http.post(f"{REGISTRY}/deregister", json=who), 404)["detail"]
+    assert "register it again" in problem(either.http.post(f"{REGISTRY}/heartbeat", json=who), 404)["detail"]
 
 
 def test_checking_a_service_without_instances_is_unknown(server: Deployed) -> None:

@@ -46,6 +46,8 @@ def test_foreign_services_may_have_capitals_and_the_shared_one_exists() -> None:
     assert check_service_name("Java-Service", foreign=True)
     assert check_service_name(SHARED) == SHARED
     assert check_instance_id("host:8080")
+    with pytest.raises(InvalidDocumentError):
+        ServiceInstance(SHARED, "http://asr:1")
 
 
 @given(st.text())

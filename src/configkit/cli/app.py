@@ -14,8 +14,8 @@ from typing import Annotated, Any
 
 import typer
 
-from configkit.cli import config, demonstration, exits, flags, keys, migrate, serve, services, tokens, transfer
-from configkit.cli.commands import options_first
+from configkit.cli import config, demonstration, exits, flags, journal, keys, migrate, serve, services, tokens, transfer
+from configkit.cli.commands import Group, options_first
 from configkit.cli.opening import Where
 from configkit.cli.output import printable
 from configkit.errors import ConfigKitError, ConflictError, InvalidDocumentError
@@ -24,6 +24,7 @@ HELP = "Configuration, secrets, feature flags and services: in a file on this ma
 
 app = typer.Typer(
     name="configkit",
+    cls=Group,
     epilog=exits.EPILOG,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -32,6 +33,7 @@ transfer.add_to(config.app)
 for part in (config.app, flags.app, services.app, tokens.app):
     app.add_typer(part)
 serve.add_to(app)
+journal.add_to(app)
 keys.add_to(app)
 migrate.add_to(app)
 demonstration.add_to(app)

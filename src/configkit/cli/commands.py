@@ -12,6 +12,7 @@ from dataclasses import fields
 from typing import Annotated, Any, get_type_hints
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from configkit.cli.opening import Session, Where
 
@@ -33,7 +34,8 @@ OPTIONS: dict[str, Any] = {
         _option("--mode", metavar="MODE", text="embedded, remote or memory. (CONFIGKIT_MODE)"),
     ],
     "environment": Annotated[
-        str | None, _option("--environment", "-e", metavar="NAME", text="The environment. (CONFIGKIT_ENVIRONMENT)")
+        str | None,
+        _option("--environment", "-e", metavar="NAME", text="The environment; development unless set. (CONFIGKIT_ENVIRONMENT)"),
     ],
     "service": Annotated[str | None, _option("--service", "-s", metavar="NAME", text="The service. (CONFIGKIT_SERVICE_NAME)")],
     "json": Annotated[bool, _option("--json", text="Print JSON, for machines.")],
@@ -41,9 +43,33 @@ OPTIONS: dict[str, Any] = {
 """The options of `Where`, as typer takes them."""
 
 
+def _flags_without_type(parameters: list[Any]) -> list[Any]:
+    """An option that takes no value must not be described as if it took one."""
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""
+    return parameters
+
+
+class Command(TyperCommand):
+    """A command whose help shows no type where no value is taken."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters."""
+        return _flags_without_type(super().get_params(ctx))
+
+
+class Group(TyperGroup):
+    """A group whose help shows no type where no value is taken."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters."""
+        return _flags_without_type(super().get_params(ctx))
+
+
 def group(name: str, text: str) -> typer.Typer:
     """Return a group of commands."""
-    return typer.Typer(name=name, help=text, no_args_is_help=True)
+    return typer.Typer(name=name, help=text, no_args_is_help=True, cls=Group)
 
 
 def command(
@@ -65,7 +91,7 @@ def command(
         hints = get_type_hints(function, include_extras=True)
         own = list(inspect.signature(function).parameters.values())[1:]
         _describe(run, function, [p.replace(kind=p.KEYWORD_ONLY, annotation=hints[p.name]) for p in own], common)
-        app.command(name, **settings)(run)
+        app.command(name, cls=Command, **settings)(run)
         return function
 
     return decorate

@@ -8,8 +8,9 @@ import typer
 
 from configkit.cli.asking import given_value
 from configkit.cli.commands import command, group
+from configkit.cli.exits import DENIED
 from configkit.cli.opening import Session, record_reads
-from configkit.cli.output import shown, timestamp
+from configkit.cli.output import in_table, shown, timestamp
 from configkit.client import ConfigKit
 from configkit.errors import AccessDeniedError, ConflictError, NotFoundError
 from configkit.models import ConfigPath, ConfigSelector, ConfigVersion, Page
@@ -63,7 +64,7 @@ def get(
     """
     Print the value of KEY: text as it is, anything else as JSON.
 
-    A secret is printed as ******** unless --reveal asks for it.
+    A secret is printed only where --reveal asks for it: without it the exit code is 5, and with --json the value is null.
     """
     with session.kit() as kit:
         document = _read(kit, session.path(key), version, resolve=resolve)
@@ -72,10 +73,11 @@ def get(
     if session.out.machine:
         session.out.data(wire(document, reveal=reveal))
         return
-    hidden = is_secret(document) and not reveal
-    session.out.line(shown(document.value, hidden=hidden))
-    if hidden:
+    if is_secret(document) and not reveal:
+        # A mask on the standard output would be taken for the value.
         session.out.note(f"{document.path} is a secret: --reveal shows it")
+        raise typer.Exit(DENIED)
+    session.out.line(shown(document.value, hidden=False))
 
 
 @command(app, "set")
@@ -173,7 +175,12 @@ def rollback(
 
 @command(app, "delete")
 def delete(session: Session, key: Key, expected_version: Expected = None) -> None:
-    """Delete KEY. Its history stays, and rollback revives it."""
+    """
+    Delete KEY.
+
+    The value of the version that is deleted can neither be read nor rolled back to any more. Rollback to an earlier version
+    brings the key back, as the next version.
+    """
     path = session.path(key)
     with session.kit() as kit:
         version = kit.documents.delete(path, origin=kit.origin, expected_version=expected_version)
@@ -255,7 +262,7 @@ def _may_show(kit: ConfigKit, documents: list[ConfigVersion]) -> None:
 
 
 def _value(document: ConfigVersion, *, reveal: bool) -> str:
-    return shown(document.value, hidden=document.masked or (is_secret(document) and not reveal))
+    return in_table(document.value, hidden=document.masked or (is_secret(document) and not reveal))
 
 
 def _row(document: ConfigVersion, *, reveal: bool) -> tuple[object, ...]:

@@ -6,12 +6,13 @@ import sys
 
 import typer
 
+from configkit.cli.commands import Command
 from configkit.cli.output import console
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the command to *app*."""
-    app.command("demo")(demo)
+    app.command("demo", cls=Command)(demo)
 
 
 def demo() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from configkit.cli.config import is_secret, write
-from configkit.cli.output import shown
+from configkit.cli.output import quoted
 from configkit.client import ConfigKit
 from configkit.errors import ConfigKitError
 from configkit.models import ConfigPath, ConfigVersion
@@ -38,10 +38,10 @@ class Change:
 def compared(path: ConfigPath, value: JsonValue, *, secret: bool, present: ConfigVersion | None) -> Change:
     """Return what writing *value* to *path* changes. A secret that may not be read counts as another value."""
     hidden = secret or (present is not None and is_secret(present))
-    after = shown(value, hidden=hidden)
+    after = quoted(value, hidden=hidden)
     if present is None:
         return Change(path, NEW, value, None, after, secret, None)
-    before = shown(present.value, hidden=hidden)
+    before = quoted(present.value, hidden=hidden)
     same = not present.masked and _same(present.value, value) and (present.is_encrypted or not secret)
     return Change(path, SAME if same else CHANGED, value, before, after, secret or present.is_encrypted, present.version)
 

@@ -9,8 +9,8 @@ import typer
 from configkit.cli.commands import command, group
 from configkit.cli.exits import FAILED, INVALID, NOT_FOUND
 from configkit.cli.opening import Session
-from configkit.cli.output import timestamp
-from configkit.errors import InvalidDocumentError
+from configkit.cli.output import cell_text, counted, timestamp
+from configkit.errors import InvalidDocumentError, NotFoundError
 from configkit.flags.model import Evaluation, Flag
 
 app = group("flag", "Feature flags: create, change, evaluate.")
@@ -58,6 +58,31 @@ def list_(session: Session) -> None:
     session.out.table(("flag", "state", "share", "users", "version", "description"), rows, empty="no flags")
 
 
+@command(app, "show", without=["service"])
+def show(session: Session, name: Name) -> None:
+    """Show the flag NAME."""
+    with session.kit() as kit:
+        flag = kit.flag_sets.ensure(session.environment).flags.get(name)
+    if flag is None:
+        raise NotFoundError(f"there is no flag {name} in {session.environment}")
+    if session.out.machine:
+        session.out.data(wire(flag))
+        return
+    facts = {
+        "flag": f"{flag.environment}/{flag.name}",
+        "state": _state(flag),
+        "users": " ".join(flag.target_users) or None,
+        "description": flag.description,
+        "version": flag.version,
+        "updated": flag.updated_at,
+    }
+    for fact, value in facts.items():
+        session.out.line(f"{fact:<12} {cell_text(value)}")
+
+
+command(app, "get", without=["service"], hidden=True)(show)
+
+
 @command(app, "create", without=["service"])
 def create(
     session: Session,
@@ -93,9 +118,19 @@ def set_(
     changes = {field: value for field, value in changes.items() if value is not None}
     if not changes:
         raise InvalidDocumentError("nothing to change: --enabled, --disabled, --percentage, --user, --no-users or --description")
-    with session.kit() as kit:
-        flag = kit.flags.update(name, expected_version=expected_version, **changes)
-    session.out.done(f"{flag.environment}/{name}: version {flag.version} written, {_state(flag)}", wire(flag))
+    _change(session, name, changes, expected_version)
+
+
+@command(app, "enable", without=["service"])
+def enable(session: Session, name: Name, percentage: Percentage = None) -> None:
+    """Turn the flag NAME on, for the share of users that it has or is given."""
+    _change(session, name, {"is_enabled": True} | ({} if percentage is None else {"rollout_percentage": percentage}))
+
+
+@command(app, "disable", without=["service"])
+def disable(session: Session, name: Name) -> None:
+    """Turn the flag NAME off for everybody; its share and its users stay."""
+    _change(session, name, {"is_enabled": False})
 
 
 @command(app, "evaluate", without=["service"])
@@ -133,6 +168,12 @@ def delete(session: Session, name: Name, expected_version: Expected = None) -> N
     session.out.done(f"{session.environment}/{name}: deleted", document)
 
 
+def _change(session: Session, name: str, changes: dict[str, Any], expected_version: int | None = None) -> None:
+    with session.kit() as kit:
+        flag = kit.flags.update(name, expected_version=expected_version, **changes)
+    session.out.done(f"{flag.environment}/{name}: version {flag.version} written, {_state(flag)}", wire(flag))
+
+
 def _evaluation(found: Evaluation) -> dict[str, Any]:
     document = {
         "flag_name": found.flag_name,
@@ -149,5 +190,7 @@ def _evaluation(found: Evaluation) -> dict[str, Any]:
 def _state(flag: Flag) -> str:
     if not flag.is_enabled:
         return "off for everybody"
-    named = f" and {len(flag.target_users)} named ones" if flag.target_users else ""
+    if not flag.rollout_percentage and not flag.target_users:
+        return "on, but for nobody: give it a percentage or users"
+    named = f" and {counted(len(flag.target_users), 'named user')}" if flag.target_users else ""
     return f"on for {flag.rollout_percentage:g} % of the users{named}"

@@ -17,6 +17,8 @@ from configkit.names import check_environment, check_service_name
 from configkit.settings import Settings
 from configkit.wiring import open_kit, read_settings, with_settings
 
+AT_HOME = "run this where the server's database is, without --url and CONFIGKIT_URL"
+
 
 @dataclass(frozen=True, slots=True)
 class Where:
@@ -41,7 +43,7 @@ class Session:
         self._where = where
         self.out = Output(machine=where.json)
         self.settings = _settings(where)
-        self.environment = check_environment(self.settings.environment, allowed=self.settings.supported_environments)
+        self.environment = _environment(self.settings)
 
     @property
     def service_name(self) -> str:
@@ -90,6 +92,14 @@ def _settings(where: Where) -> Settings:
         "service_name": None if where.service is None else check_service_name(where.service),
     }
     return with_settings(read_settings(), {name: value for name, value in changes.items() if value is not None})
+
+
+def _environment(settings: Settings) -> str:
+    try:
+        return check_environment(settings.environment, allowed=settings.supported_environments)
+    except InvalidDocumentError as error:
+        remedy = "it is development unless CONFIGKIT_ENVIRONMENT or -e NAME says otherwise"
+        raise InvalidDocumentError(f"{error.detail}; {remedy}", pointer=error.pointer) from None
 
 
 def _user() -> str:

@@ -18,6 +18,7 @@ from rich.text import Text
 from configkit.values import MASK, JsonValue
 
 Cell = object
+LONGEST_CELL = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Output:
         """
         Print *rows*; where there are none, say *empty* instead, if anything.
 
-        On a terminal it is a table cut to its width; in a pipe the cells are whole, and there are no colours.
+        On a terminal it is a table cut to its width; in a pipe the cells are as they are given, and there are no colours.
         """
         texts = [[cell_text(cell) for cell in row] for row in rows]
         if not texts:
@@ -104,6 +105,28 @@ def shown(value: JsonValue, *, hidden: bool) -> str:
     return json.dumps(value, ensure_ascii=not _writes_unicode(sys.stdout), separators=(", ", ": "))
 
 
+def quoted(value: JsonValue, *, hidden: bool) -> str:
+    """Return *value* as `shown` does, but text that could be taken for something else as JSON: 8 and "8" differ."""
+    text = shown(value, hidden=hidden)
+    if hidden or not isinstance(value, str) or not _is_ambiguous(value):
+        return text
+    return json.dumps(value, ensure_ascii=not _writes_unicode(sys.stdout))
+
+
+def in_table(value: JsonValue, *, hidden: bool) -> str:
+    """Return *value* as `quoted` does, cut to what fits into a column."""
+    text = quoted(value, hidden=hidden)
+    if len(text) <= LONGEST_CELL:
+        return text
+    end = "…" if _writes_unicode(sys.stdout) else "..."
+    return text[: LONGEST_CELL - len(end)] + end
+
+
+def counted(number: int, noun: str) -> str:
+    """Return *number* with *noun*, which takes an s where it is not one."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def timestamp(at: datetime | None) -> str | None:
     """Return *at* as RFC 3339 has it, in UTC."""
     return None if at is None else at.isoformat().replace("+00:00", "Z")
@@ -122,6 +145,17 @@ def _plain(rows: list[list[str]]) -> Iterable[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _is_ambiguous(text: str) -> bool:
+    """Whether *text* would be read as JSON, or not be seen at all."""
+    try:
+        json.loads(text)
+    except RecursionError:
+        return True
+    except ValueError:
+        return text != text.strip() or not text
+    return True
 
 
 def _writes_unicode(stream: TextIO) -> bool:

@@ -35,7 +35,7 @@ class LogLevel(StrEnum):
 
 def add_to(app: typer.Typer) -> None:
     """Add the command to *app*."""
-    command(app, "serve", without=("service", "json"))(serve)
+    command(app, "serve", without=("url", "service", "json"))(serve)
 
 
 def serve(
@@ -53,7 +53,7 @@ def serve(
     """
     Serve the REST API until SIGTERM or Ctrl-C.
 
-    Without credentials (`configkit token create`, or CONFIGKIT_TOKEN) it serves this machine only.
+    Without credentials (`configkit token create NAME --scope admin`, or CONFIGKIT_TOKEN) it serves this machine only.
     """
     settings = session.settings
     address = host or settings.host

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
 from configkit.cli.commands import command, group
-from configkit.cli.opening import Session
+from configkit.cli.opening import AT_HOME, Session
 from configkit.cli.output import timestamp
 from configkit.cli.running import run_registered
 from configkit.client import ConfigKit
-from configkit.errors import NoInstanceError
-from configkit.models import ServiceInstance
+from configkit.errors import InvalidDocumentError, NoInstanceError
+from configkit.models import HealthCheck, ServiceInstance
 from configkit.names import check_service_name, check_zone
+from configkit.registry.addresses import AddressPolicy, networks
+from configkit.registry.balancing import STRATEGIES
 from configkit.registry.lease import lease_seconds
 
 app = group("service", "Services: who is there, and being there.")
@@ -83,6 +86,41 @@ def discover(
         raise NoInstanceError(f"no {'' if everyone else 'healthy '}instance of {name}")
 
 
+@command(app, "url", without=WITHOUT)
+def url_(
+    session: Session,
+    name: Name,
+    strategy: Annotated[str, typer.Option("--strategy", metavar="NAME", help=f"{', '.join(STRATEGIES)}.")] = "round_robin",
+    zone: Annotated[str | None, typer.Option("--zone", help="Rather one of this zone.")] = None,
+) -> None:
+    """Print the address of one healthy instance of the service NAME; the exit code is 3 if there is none."""
+    check_service_name(name, foreign=True)
+    if zone is not None:
+        check_zone(zone)
+    with session.kit() as kit:
+        chosen = kit.services.pick(name, strategy=strategy, zone=zone)
+    session.out.done(chosen.service_url, {"url": chosen.service_url, "instance_id": chosen.instance_id})
+
+
+@command(app, "check", without=("url", "token", *WITHOUT))
+def check(session: Session, name: Name) -> None:
+    """
+    Check the instances of the service NAME now, from this machine; the exit code is 3 if none is well.
+
+    It is done where the database is, as its server would. What was found is what discovery says afterwards.
+    """
+    check_service_name(name, foreign=True)
+    with session.kit() as kit:
+        found = _checked(session, kit, name)
+    if session.out.machine:
+        session.out.data({"service_name": name, "checks": [asdict(check) for check in found]})
+    else:
+        rows = [(c.instance_id, "healthy" if c.healthy else "unhealthy", f"{c.response_time_ms:.0f} ms", c.error) for c in found]
+        session.out.table(("instance", "status", "took", "error"), rows)
+    if not any(check.healthy for check in found):
+        raise NoInstanceError(f"no healthy instance of {name}")
+
+
 @command(app, "register", without=WITHOUT)
 def register(
     session: Session,
@@ -128,6 +166,21 @@ def deregister(
     with session.kit() as kit:
         kit.calls.run(kit.backends.registry.deregister, name, instance_id, origin=kit.origin)
     session.out.done(f"{name}/{instance_id}: deregistered", {"status": "ok", "service_name": name, "instance_id": instance_id})
+
+
+def _checked(session: Session, kit: ConfigKit, name: str) -> list[HealthCheck]:
+    from configkit.registry.checker import Checker  # noqa: PLC0415  no other command of the group needs it
+
+    if kit.backends.records is None:
+        raise InvalidDocumentError(f"nothing is checked in the {kit.backends.mode} mode; {AT_HOME}")
+    policy = AddressPolicy(loopback=True, denied=networks(session.settings.health_check_denied_networks))
+    checker = Checker(
+        kit.backends.records, kit.backends.registry, interval=session.settings.service_health_check_interval, policy=policy
+    )
+    try:
+        return checker.check_now(name)
+    finally:
+        checker.close()
 
 
 def _registered(kit: ConfigKit, instance: ServiceInstance, ttl: float | None, *, wait: bool) -> Any:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from configkit.cli.commands import command, group
-from configkit.cli.opening import Session
+from configkit.cli.opening import AT_HOME, Session
 from configkit.cli.output import timestamp
 from configkit.client import ConfigKit
 from configkit.errors import InvalidDocumentError
@@ -17,7 +17,9 @@ from configkit.tokens import digest, new_secret
 
 app = group("token", "Tokens that a server accepts: create, list, revoke. Where its database is, not through the server.")
 
-WITHOUT = ("environment", "service")
+WITHOUT = ("url", "token", "environment", "service")
+CONFINED = "from now on servers answer requests from their own machine only, with every scope"
+NEEDED = "from now on every request to a server needs a token"
 
 
 def wire(token: Token) -> dict[str, Any]:
@@ -54,8 +56,13 @@ def create(
     )
     with session.kit() as kit:
         kit.calls.run(_store(kit).create, token, origin=kit.origin)
-    session.out.done(secret, {"token": secret, **wire(token)})
+        tokens = kit.calls.run(_store(kit).all)
+    # As it is kept, with its time; unless somebody has revoked it meanwhile.
+    kept = next((one for one in tokens if one.digest == token.digest), token)
+    session.out.done(secret, {"token": secret, **wire(kept)})
     session.out.note(f"this is the token {name}, shown this once: keep it, and give it to clients as CONFIGKIT_TOKEN")
+    if len(tokens) == 1:
+        session.out.note(f"it is the first one: {NEEDED}")
 
 
 @command(app, "list", without=WITHOUT)
@@ -75,14 +82,15 @@ def revoke(session: Session, name: Annotated[str, typer.Argument(metavar="NAME",
     """Revoke a token: servers refuse it from now on."""
     with session.kit() as kit:
         kit.calls.run(_store(kit).revoke, name, origin=kit.origin)
+        left = kit.calls.run(_store(kit).all)
     session.out.done(f"{name}: revoked", {"name": name, "revoked": True})
+    if not left:
+        session.out.note(f"it was the last one: {CONFINED}; those that have CONFIGKIT_TOKEN still need that")
 
 
 def _store(kit: ConfigKit) -> TokenStore:
     if kit.backends.tokens is None:
-        raise InvalidDocumentError(
-            f"tokens cannot be managed in the {kit.backends.mode} mode; run this where the server's database is, without --url"
-        )
+        raise InvalidDocumentError(f"tokens cannot be managed in the {kit.backends.mode} mode; {AT_HOME}")
     return kit.backends.tokens
 
 

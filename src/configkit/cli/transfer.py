@@ -16,6 +16,7 @@ from configkit.cli.config import Reveal, is_secret
 from configkit.cli.differences import NEW, SAME, Change, compared, written
 from configkit.cli.formats import Document, Format, dump, format_of, load
 from configkit.cli.opening import Session, record_reads
+from configkit.cli.output import counted
 from configkit.cli.progress import Progress
 from configkit.client import ConfigKit
 from configkit.errors import AccessDeniedError, InvalidDocumentError
@@ -60,12 +61,12 @@ def export(
         session.out.line(text.removesuffix("\n"))
     else:
         write_private(output, text)
-        session.out.note(f"{len(kept)} keys written to {output}")
+        session.out.note(f"{counted(len(kept), 'key')} written to {output}")
     if len(kept) < len(found):
-        session.out.note(f"{len(found) - len(kept)} secrets left out; --reveal includes them")
+        session.out.note(f"{counted(len(found) - len(kept), 'secret')} left out; --reveal includes them")
     others = sum(not isinstance(document.value, str) for document in kept)
     if chosen is Format.DOTENV and others:
-        session.out.note(f"dotenv holds text only: {others} values that are not text were written as JSON text")
+        session.out.note(f"dotenv holds text only: what is something else was written as JSON text ({counted(others, 'value')})")
 
 
 def import_(
@@ -117,7 +118,7 @@ def write_private(path: Path, text: str) -> None:
 def _may_export(kit: ConfigKit, documents: Sequence[ConfigVersion]) -> None:
     if withheld := [document for document in documents if document.masked]:
         raise AccessDeniedError(
-            f"these credentials may not read {len(withheld)} secrets; a token with the scope secrets:read may",
+            f"these credentials may not read {counted(len(withheld), 'secret')}; a token with the scope secrets:read may",
             backend=kit.backends.mode,
             operation="read",
         )
@@ -192,5 +193,5 @@ def _report(session: Session, changes: Sequence[Change], *, dry_run: bool) -> No
         items = [{"key": c.path.key, "change": c.kind, "version": c.version, "is_encrypted": c.secret} for c in changes]
         session.out.data({"dry_run": dry_run, **counts, "items": items})
         return
-    verb = "would be written" if dry_run else "written"
-    session.out.line(f"{new} new and {counts['changed']} changed keys {verb}; {same} were the same")
+    verb = "to be written" if dry_run else "written"
+    session.out.line(f"{verb}: {counted(new, 'new key')} and {counted(counts['changed'], 'changed key')}; {same} the same")

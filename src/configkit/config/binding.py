@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar, cast
 
-from configkit.errors import InvalidDocumentError
-from configkit.values import JsonValue
+from configkit.errors import AccessDeniedError, ConfigKitError, InvalidDocumentError
+from configkit.models import ConfigVersion
 
 M = TypeVar("M")
 
@@ -23,10 +22,10 @@ class Binding(Generic[M]):
 
     current: M
 
-    def __init__(self, model: type[M], prefix: str) -> None:
+    def __init__(self, model: type[M], prefix: str, *, where: str = "") -> None:
         self.name: str = model.__name__
-        self.error: InvalidDocumentError | None = None
-        self._lock = threading.Lock()
+        self.error: ConfigKitError | None = None
+        self._where = f"{self.name}, bound to {where}" if where else self.name
         self._model: Any = model
         fields: dict[str, Any] = cast("Any", model).model_fields
         self._fields = {prefix + (field.alias or name): field.alias or name for name, field in fields.items()}
@@ -35,24 +34,37 @@ class Binding(Generic[M]):
         """Return whether *key* is one of the model's."""
         return key in self._fields
 
-    def update(self, known: Mapping[str, JsonValue]) -> None:
+    def update(self, known: Mapping[str, ConfigVersion]) -> None:
         """
-        Make the model anew from *known* keys and swap it in.
+        Make the model anew from *known* documents and swap it in.
 
         Raises:
             InvalidDocumentError: They do not validate; the last good model stays. The message has no values.
+            AccessDeniedError: One of them is a secret that may not be read; the last good model stays.
         """
+        try:
+            self.current = self._made(known)
+        except ConfigKitError as error:
+            self.error = error
+            raise
+        self.error = None
+
+    def _made(self, known: Mapping[str, ConfigVersion]) -> M:
         import pydantic  # noqa: PLC0415  loaded only where models are bound
 
-        found = {field: known[key] for key, field in self._fields.items() if key in known}
-        with self._lock:
-            try:
-                self.current = self._model.model_validate(found)
-            except pydantic.ValidationError as error:
-                first = error.errors(include_input=False, include_context=False, include_url=False)[0]
-                self.error = InvalidDocumentError(first["msg"], pointer="/" + "/".join(map(str, first["loc"])))
-                raise self.error from None
-            self.error = None
+        found = {}
+        for key, field in self._fields.items():
+            if key in known:
+                if known[key].masked:
+                    message = f"{self._where}: {key} is a secret, and these credentials lack secrets:read"
+                    raise AccessDeniedError(message, backend="config", operation="bind")
+                found[field] = known[key].value
+        try:
+            return cast("M", self._model.model_validate(found))
+        except pydantic.ValidationError as error:
+            first = error.errors(include_input=False, include_context=False, include_url=False)[0]
+            pointer = "/" + "/".join(map(str, first["loc"]))
+            raise InvalidDocumentError(f"{first['msg']} ({self._where})", pointer=pointer) from None
 
     @staticmethod
     def of(settings: object) -> Binding[Any]:

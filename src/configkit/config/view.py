@@ -12,7 +12,7 @@ from configkit.calls import Calls
 from configkit.config.binding import Binding, bound
 from configkit.config.documents import Documents
 from configkit.config.watching import Subscription, ValueChanged, Watchers
-from configkit.errors import AccessDeniedError, ConflictError, InvalidDocumentError, NotFoundError, UnavailableError
+from configkit.errors import AccessDeniedError, ConfigKitError, ConflictError, NotFoundError, UnavailableError
 from configkit.models import ConfigPath, ConfigVersion, Origin, Page
 from configkit.names import SHARED, check_key
 from configkit.values import JsonValue
@@ -71,10 +71,8 @@ class Config:
             AccessDeniedError: It is a secret that these credentials may not read.
             InvalidDocumentError: *key* is no key.
         """
-        try:
-            return self._plain[key]
-        except (KeyError, TypeError):
-            return self._get(key, default)
+        value = self._plain.get(key, RAISE)
+        return self._get(key, default) if value is RAISE else value
 
     def keys(self) -> list[str]:
         """Return the keys that have a value, shared ones included."""
@@ -85,7 +83,13 @@ class Config:
         return iter(self.keys())
 
     def __contains__(self, key: str) -> bool:
-        return self.get(key, None) is not None
+        check_key(key)
+        self._revive()
+        try:
+            self._document(key)
+        except NotFoundError:
+            return False
+        return True
 
     def version(self, key: str) -> ConfigVersion:
         """Return the document behind *key*: version, author, times. Raises as `get` does without a default."""
@@ -116,6 +120,7 @@ class Config:
 
         Raises:
             InvalidDocumentError: The present values do not validate.
+            AccessDeniedError: One of them is a secret that these credentials may not read.
             UnavailableError: The store did not answer.
         """
         try:
@@ -123,9 +128,9 @@ class Config:
         except UnavailableError:
             if not self._effective:
                 raise
-        binding = Binding(model, prefix)
+        binding = Binding(model, prefix, where=f"{self._layers[0]} in {self._environment}")
         with self._lock:
-            binding.update(self._values())
+            binding.update(self._effective)
             self._bindings.append(binding)
         return bound(binding)
 
@@ -138,6 +143,11 @@ class Config:
         if key is not None:
             check_key(key)
         return self._watchers.add(key, callback)
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """The bound models that keep their last good values, because the newest do not validate."""
+        return tuple(binding.name for binding in self._bindings if binding.error is not None)
 
     # -- writes --------------------------------------------------------------------------------------------------------
 
@@ -287,12 +297,9 @@ class Config:
 
     def _rebind(self, binding: Binding[Any]) -> None:
         try:
-            binding.update(self._values())
-        except InvalidDocumentError as error:
+            binding.update(self._effective)
+        except ConfigKitError as error:
             logger.error("%s keeps its last good values: %s", binding.name, error)  # noqa: TRY400  values stay out of logs
-
-    def _values(self) -> dict[str, JsonValue]:
-        return {key: document.value for key, document in self._effective.items() if not document.masked}
 
 
 def _is_plain(document: ConfigVersion) -> bool:

@@ -110,6 +110,9 @@ class Checker:
         """
         Check every instance of a service and return what was found, by instance id.
 
+        A result that speaks against an instance's status is confirmed at once, so that what is returned and what is
+        listed afterwards agree.
+
         An instance without a health check URL counts as healthy: it is listed, so its lease lives. Blocks for 5 s at
         most; a check that has not ended by then is reported as ``not checked``.
 
@@ -125,7 +128,7 @@ class Checker:
         if seen.instance.health_check_url is None:
             return None
         try:
-            return self._pool.submit(self._check, seen)
+            return self._pool.submit(self._check_twice, seen)
         except UnavailableError as refused:
             future: Future[HealthCheck] = Future()
             future.set_exception(refused)
@@ -193,12 +196,20 @@ class Checker:
         if check is not None:
             self._attempt("record checks", check.result)
 
+    def _check_twice(self, seen: _Seen) -> HealthCheck:
+        check, status = self._checked(seen)
+        return self._checked(seen)[0] if contradicts(status, ok=check.healthy) else check
+
     def _check(self, seen: _Seen) -> HealthCheck:
+        return self._checked(seen)[0]
+
+    def _checked(self, seen: _Seen) -> tuple[HealthCheck, Status]:
         instance = seen.instance
         check = probe(instance.instance_id, instance.health_check_url or "", self.resolver, timeout=self._timeout)
+        status = self._judge(seen, ok=check.healthy)
         if not self._closed.is_set():
-            self._records.record_check(instance.service_name, check, self._judge(seen, ok=check.healthy))
-        return check
+            self._records.record_check(instance.service_name, check, status)
+        return check, status
 
     def _judge(self, seen: _Seen, *, ok: bool) -> Status:
         now = time.monotonic()

@@ -18,15 +18,21 @@ KEY_SEGMENT = 4
 
 
 def path_of(call: Call) -> ConfigPath:
-    """Return the path that the URL and its query name, if the caller may reach it."""
-    query = call.query
-    key = call.segment(KEY_SEGMENT, "/key", check_key)
-    return config_path(call.environment(query["environment"]), call.service(query["service_name"]), key)
+    """Return the path that the URL and its query name, if the caller may write there."""
+    return _named(call, call.service(call.query["service_name"]))
+
+
+def _read_path(call: Call) -> ConfigPath:
+    return _named(call, call.readable(call.query["service_name"]))
+
+
+def _named(call: Call, service_name: str) -> ConfigPath:
+    return config_path(call.environment(call.query["environment"]), service_name, call.segment(KEY_SEGMENT, "/key", check_key))
 
 
 async def read_config(service: Service, call: Call) -> Answer:
     """Answer one value: from memory where it is known."""
-    query, path = call.query, path_of(call)
+    query, path = call.query, _read_path(call)
     if query["version"] is not None or query["resolve"]:
         return await _read_special(service, call, path)
     document = await find(service, call, path)
@@ -65,7 +71,7 @@ async def list_config(service: Service, call: Call) -> Answer:
     environments, services, keys = query["environment"], query["service_name"], query["keys"]
     selector = ConfigSelector(
         environments=grant.environments if environments is None else frozenset(map(call.environment, environments)),
-        services=grant.services if services is None else frozenset(map(call.service, services)),
+        services=grant.readable_services if services is None else frozenset(map(call.readable, services)),
         keys=None if keys is None else frozenset(keys),
     )
     listed = await service.executor.run(service.kit.documents.list, selector, limit=query["limit"], offset=query["offset"])
@@ -78,7 +84,7 @@ async def list_config(service: Service, call: Call) -> Answer:
 
 async def read_history(service: Service, call: Call) -> Answer:
     """Answer a page of a key's versions, newest first."""
-    query, path = call.query, path_of(call)
+    query, path = call.query, _read_path(call)
     versions = await service.executor.run(service.kit.documents.history, path, limit=query["limit"], offset=query["offset"])
     revealed = query["reveal"] and call.grant.allows("secrets:read")
     if revealed:
@@ -92,9 +98,9 @@ async def read_bulk(service: Service, call: Call) -> Answer:
     document = parse_object(call.body)
     check_bulk_size(document.get("keys"), "keys")
     body = call.model(ConfigBulk, document)
-    environment, layers = call.environment(body.environment), [call.service(body.service_name)]
+    environment, layers = call.environment(body.environment), [call.readable(body.service_name)]
     if body.resolve and body.service_name != SHARED:
-        layers.append(call.service(SHARED))
+        layers.append(SHARED)
     found: dict[str, ConfigVersion] = {}
     for layer in reversed(layers):
         found.update(await _layer(service, call, environment, layer, body.keys))

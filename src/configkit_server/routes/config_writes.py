@@ -123,7 +123,7 @@ def _failed(call: Call, current: ConfigVersion) -> ProblemError:
     tag = etags.make(current.path.service_name, current.version, masked=masked)
     return ProblemError(
         PRECONDITION_FAILED,
-        f"the current version is {current.version}; read it, and write with that",
+        call.failed_precondition(current.version),
         headers=[etags.header(tag)],
         extra={"current_version": current.version},
     )

@@ -198,7 +198,7 @@ async def _expected(service: Service, call: Call, environment: str, name: str, i
 def _conflict(call: Call, environment: str, error: ConflictError) -> ProblemError:
     problem = from_core(error, preconditioned=call.preconditioned)
     if problem.kind is PRECONDITION_FAILED and error.actual is not None:
-        problem.detail = f"the current version is {error.actual}; read it, and write with that"
+        problem.detail = call.failed_precondition(error.actual)
         problem.headers = (etags.header(etags.make(environment, error.actual)),)
     return problem
 

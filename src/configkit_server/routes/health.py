@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import time
-from collections.abc import Callable
 from typing import Any
 
 from configkit_server import metrics
 from configkit_server.answers import NO_STORE, Answer, answer_json
 from configkit_server.call import Call
 from configkit_server.problems import NOT_READY, RETRY_AFTER, ProblemError
-from configkit_server.service import Service, elapsed_ms
+from configkit_server.service import Service
 
-logger = logging.getLogger("configkit.server")
-
-READY_SECONDS = 1.0
-HEALTH_SECONDS = 2.0
+PING_SECONDS = 1.0
+_WHY = {"MasterKeyError": "this process does not have the master key; give it the present one, and start it again"}
 
 
 async def live(service: Service, call: Call) -> Answer:  # noqa: ARG001  every handler is called alike
@@ -30,7 +24,7 @@ async def ready(service: Service, call: Call) -> Answer:  # noqa: ARG001  every 
     missing = list(service.kit.status().missing)
     if service.draining:
         missing.append("shutting down")
-    found = await _ping_all(service, READY_SECONDS)
+    found = await _backends(service)
     missing += [name for name, component in found.items() if component["status"] != "healthy"]
     if missing:
         extra = {"missing": missing}
@@ -40,7 +34,7 @@ async def ready(service: Service, call: Call) -> Answer:  # noqa: ARG001  every 
 
 async def health(service: Service, call: Call) -> Answer:  # noqa: ARG001  every handler is called alike
     """Answer how each part is, under a hard deadline; 503 where a backend is away."""
-    backends = await _ping_all(service, HEALTH_SECONDS)
+    backends = await _backends(service)
     parts = _own_parts(service)
     statuses = {component["status"] for component in (*backends.values(), *parts.values())}
     worst = next(status for status in ("unhealthy", "degraded", "healthy") if status in statuses)
@@ -52,20 +46,14 @@ async def show_metrics(service: Service, call: Call) -> Answer:  # noqa: ARG001 
     return Answer(200, service.metrics.text(), [NO_STORE], content_type=metrics.CONTENT_TYPE)
 
 
-async def _ping_all(service: Service, seconds: float) -> dict[str, dict[str, Any]]:
-    pings = service.kit.backends.ping
-    found = await asyncio.gather(*(_ping(service, ping, seconds) for ping in pings.values()))
-    return dict(zip(pings, found, strict=True))
-
-
-async def _ping(service: Service, ping: Callable[[], None], seconds: float) -> dict[str, Any]:
-    began = time.perf_counter()
-    try:
-        await service.executor.run_within(seconds, ping)
-    except Exception as error:  # noqa: BLE001  whatever a backend's check raises means that it is not well
-        logger.warning("health: %s", type(error).__name__)
-        return _component("unhealthy", f"no answer ({type(error).__name__}); the server's log says more", elapsed_ms(began))
-    return _component("healthy", "answers", elapsed_ms(began))
+async def _backends(service: Service) -> dict[str, dict[str, Any]]:
+    asked = await service.pings.ask(PING_SECONDS)
+    return {
+        name: _component("healthy", "answers", ping.latency_ms)
+        if ping.error is None
+        else _component("unhealthy", _WHY.get(ping.error, f"no answer ({ping.error})"), ping.latency_ms)
+        for name, ping in asked.items()
+    }
 
 
 def _own_parts(service: Service) -> dict[str, dict[str, Any]]:

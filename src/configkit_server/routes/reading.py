@@ -43,7 +43,7 @@ async def find_layered(service: Service, call: Call, path: ConfigPath) -> Config
     except (ProblemError, NotFoundError) as missing:
         if path.service_name == SHARED or (isinstance(missing, ProblemError) and missing.kind is not NOT_FOUND):
             raise
-    return await find(service, call, config_path(path.environment, call.service(SHARED), path.key))
+    return await find(service, call, config_path(path.environment, SHARED, path.key))
 
 
 async def reveal(service: Service, call: Call, documents: Sequence[ConfigVersion]) -> None:

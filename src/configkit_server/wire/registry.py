@@ -9,7 +9,7 @@ from pydantic import Field, WithJsonSchema
 
 from configkit import names
 from configkit.models import HealthCheck, ServiceInstance, ServiceSummary
-from configkit_server.wire.text import WHOLE, Body, Document, InstanceId, ServiceName, Url, Zone, checked
+from configkit_server.wire.text import WHOLE, Body, CalledUrl, Document, InstanceId, ServiceName, Url, Zone, checked
 
 
 def _metadata_name(value: str) -> str:
@@ -21,8 +21,20 @@ def _metadata_value(value: str) -> str:
 
 
 _TEXT = {"type": "string", "pattern": "^[^\\u0000]*$"}
-MetadataName = Annotated[str, checked(_metadata_name), WithJsonSchema({**_TEXT, "minLength": 1, "maxLength": 128})]
-MetadataValue = Annotated[str, checked(_metadata_value), WithJsonSchema({**_TEXT, "maxLength": 1024})]
+MetadataName = Annotated[str, checked(_metadata_name)]
+MetadataValue = Annotated[str, checked(_metadata_value)]
+Metadata = Annotated[
+    dict[MetadataName, MetadataValue],
+    Field(max_length=64),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "maxProperties": 64,
+            "propertyNames": {**_TEXT, "minLength": 1, "maxLength": 128},
+            "additionalProperties": {**_TEXT, "maxLength": 1024},
+        }
+    ),
+]
 
 
 class Register(Body):
@@ -30,11 +42,11 @@ class Register(Body):
 
     service_name: ServiceName
     service_url: Url
-    health_check_url: Url | None = None
+    health_check_url: CalledUrl | None = None
     instance_id: InstanceId | None = None
     weight: Annotated[int, Field(ge=0, le=65535), WHOLE] = 1
     zone: Zone | None = None
-    metadata: dict[MetadataName, MetadataValue] = Field(default_factory=dict, max_length=64)
+    metadata: Metadata = Field(default_factory=dict)
     ttl_seconds: float | None = Field(
         None, ge=5, le=3600, description="The length of the lease that heartbeats renew. Without it a health check decides."
     )

@@ -24,11 +24,13 @@ FOREIGN_SERVICE: Schema = {"type": "string", "pattern": "^([A-Za-z0-9]([A-Za-z0-
 KEY: Schema = {"type": "string", "maxLength": 255, "pattern": "^[A-Za-z0-9]((\\.?[A-Za-z0-9_-])*\\.?[A-Za-z0-9_])?$"}
 INSTANCE: Schema = {"type": "string", "maxLength": 255, "pattern": "^[A-Za-z0-9]((\\.?[A-Za-z0-9_:-])*\\.?[A-Za-z0-9_])?$"}
 ZONE: Schema = {"type": "string", "pattern": "^[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$"}
-URL: Schema = {
-    "type": "string",
-    "maxLength": 2048,
-    "pattern": "^https?://[A-Za-z][A-Za-z0-9-]{0,30}\\.[a-z]{2,8}(:[1-9][0-9]{0,3})?(/[A-Za-z0-9._~-]*)*$",
-}
+_PORT = "(:0*([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
+_REST = r"""([/?][!-"$-\[\]-~]*)?$"""
+_ANY_HOST = r"""[!-"$-.0-9;->A-Z^-~]+"""
+_NAME = "([A-Za-z0-9_][A-Za-z0-9_-]{0,62}\\.){0,3}[A-Za-z_][A-Za-z0-9_-]{0,58}"
+URL: Schema = {"type": "string", "maxLength": 2048, "pattern": f"^https?://{_ANY_HOST}{_PORT}{_REST}"}
+CALLED_URL: Schema = {"type": "string", "maxLength": 2048, "pattern": f"^https?://{_NAME}{_PORT}{_REST}"}
+"""Addresses too, where they may be called."""
 
 
 def checked(check: Callable[..., Any]) -> AfterValidator:
@@ -62,7 +64,10 @@ Key = Annotated[str, checked(names.check_key), WithJsonSchema(KEY)]
 InstanceId = Annotated[str, checked(names.check_instance_id), WithJsonSchema(INSTANCE)]
 Zone = Annotated[str, checked(names.check_zone), WithJsonSchema(ZONE)]
 Url = Annotated[str, checked(_url), WithJsonSchema(URL)]
-Comment = Annotated[str, checked(_comment), WithJsonSchema({"type": "string", "maxLength": MAX_COMMENT})]
+CalledUrl = Annotated[str, checked(_url), WithJsonSchema(CALLED_URL)]
+Comment = Annotated[
+    str, checked(_comment), WithJsonSchema({"type": "string", "maxLength": MAX_COMMENT, "pattern": "^[^\\u0000]*$"})
+]
 
 
 def _whole(value: Any) -> Any:

@@ -1,6 +1,8 @@
+import dataclasses
 import logging
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from pydantic import BaseModel, Field
@@ -10,8 +12,9 @@ from configkit import testing
 from configkit.backends.memory import open_memory
 from configkit.client import ConfigKit
 from configkit.config.watching import ValueChanged
-from configkit.errors import ConflictError, InvalidDocumentError, NotFoundError, UnavailableError
-from configkit.models import ConfigPath, Origin
+from configkit.errors import AccessDeniedError, ConflictError, InvalidDocumentError, NotFoundError, UnavailableError
+from configkit.flags.model import Flag
+from configkit.models import ConfigPath, ConfigVersion, Origin
 from tests.waiting import eventually
 
 ORIGIN = Origin("test")
@@ -34,6 +37,12 @@ def test_a_value_comes_back_and_a_missing_one_is_an_error_or_the_default(kit: Co
     assert kit.config.get("nothing", None) is None
     with pytest.raises(NotFoundError, match="nothing"):
         kit.config.get("nothing")
+
+
+def test_a_key_is_in_it_if_it_has_a_value(kit: ConfigKit) -> None:
+    kit.config.set("k", False)
+    assert "k" in kit.config
+    assert "nothing" not in kit.config
 
 
 def test_falsy_values_are_values(kit: ConfigKit) -> None:
@@ -166,6 +175,61 @@ def test_no_repr_shows_a_secret(kit: ConfigKit) -> None:
     assert "secret_key_123" not in repr(document) + repr(ValueChanged("api_key", "secret_key_123", 1))
 
 
+class Masking:
+    """A store whose credentials may not read secrets."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def read_service(self, environment: str, service_name: str) -> dict[str, ConfigVersion]:
+        return {
+            key: dataclasses.replace(found, value=None, masked=True) if found.ever_secret else found
+            for key, found in self._inner.read_service(environment, service_name).items()
+        }
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+def test_binding_to_a_secret_that_may_not_be_read_is_denied_and_never_the_models_default() -> None:
+    backends = open_memory(threads=False)
+    for key, value, secret in (("model_path", "/m", False), ("api_key", "hunter2", True)):
+        path = ConfigPath("development", "asr-service", key)
+        backends.config.create(path, value, is_encrypted=secret, origin=ORIGIN)
+    masking = dataclasses.replace(backends, config=Masking(backends.config))
+    with ConfigKit(masking, service_name="asr-service", threads=False) as kit:
+        with pytest.raises(AccessDeniedError, match="api_key"):
+            kit.config.bind(AsrSettings)
+        with pytest.raises(AccessDeniedError, match="api_key"):
+            kit.config.get("api_key", "default")
+        assert kit.config.get("model_path") == "/m"
+
+
+def test_a_model_that_keeps_its_last_good_values_is_in_the_status(kit: ConfigKit) -> None:
+    kit.config.set("model_path", "/m")
+    settings = kit.config.bind(AsrSettings)
+    assert kit.status().refused == ()
+    kit.config.set("workers", 0)
+    assert kit.status().refused == ("AsrSettings",)
+    kit.config.set("workers", 3)
+    assert kit.status().refused == ()
+    assert settings.workers == 3
+
+
+def test_an_error_of_get_has_no_inner_error_before_it(kit: ConfigKit) -> None:
+    with pytest.raises(NotFoundError) as caught:
+        kit.config.get("nothing")
+    assert caught.value.__context__ is None
+
+
+def test_flags_are_loaded_though_the_configuration_cannot_be_read() -> None:
+    backends = open_memory()
+    backends.flags.create(Flag("on", "development", is_enabled=True, rollout_percentage=100), origin=ORIGIN)
+    with ConfigKit(dataclasses.replace(backends, config=Gone()), service_name="asr-service", deadline=1.0) as kit:  # type: ignore[arg-type]
+        assert kit.flags.is_enabled("on", user_id="u")
+        assert kit.status().missing == ("config",)
+
+
 class Gone:
     """A store of which every call fails."""
 
@@ -177,8 +241,6 @@ class Gone:
 
 
 def test_without_a_store_the_default_answers_once_logged_and_no_default_raises(caplog: pytest.LogCaptureFixture) -> None:
-    import dataclasses
-
     backends = dataclasses.replace(open_memory(), config=Gone())  # type: ignore[arg-type]
     with ConfigKit(backends, service_name="asr-service", deadline=1.0) as kit:
         assert not kit.status().ready
@@ -187,6 +249,8 @@ def test_without_a_store_the_default_answers_once_logged_and_no_default_raises(c
             assert kit.config.get("model_path", "/base") == "/base"
         with pytest.raises(UnavailableError):
             kit.config.get("model_path")
+        with pytest.raises(UnavailableError):
+            assert "model_path" in kit.config
         with pytest.raises(UnavailableError):
             kit.config.bind(AsrSettings)
     assert caplog.text.count("model_path cannot be read") == 1

@@ -11,7 +11,7 @@ import pytest
 
 from configkit.backends.memory import open_memory
 from configkit.errors import UnavailableError
-from configkit.models import HEALTHY, UNHEALTHY, UNKNOWN, Origin, ServiceInstance
+from configkit.models import HEALTHY, UNHEALTHY, UNKNOWN, HealthCheck, Origin, ServiceInstance
 from configkit.ports import Backends, RegistryRecords
 from configkit.registry.addresses import AddressPolicy
 from configkit.registry.checker import Checker
@@ -27,9 +27,11 @@ class Switch:
 
     def __init__(self) -> None:
         self.code = 200
+        self.once: int | None = None
 
     def __call__(self, connection: socket.socket) -> None:
-        connection.sendall(status(self.code))
+        code, self.once = self.once or self.code, None
+        connection.sendall(status(code))
 
 
 @pytest.fixture
@@ -96,38 +98,41 @@ def test_an_instance_that_fails_leaves_and_comes_back(
     eventually(becomes(backends, HEALTHY))
 
 
-def test_one_failure_on_demand_is_reported_and_forgiven(
+def test_a_check_on_demand_is_confirmed_at_once_so_that_answer_and_list_agree(
+    backends: Backends, server: Listener, switch: Switch, checker: Checker
+) -> None:
+    register(backends, server.url)
+    for code, found, error in ((200, HEALTHY, None), (500, UNHEALTHY, "status 500"), (204, HEALTHY, None)):
+        switch.code = code
+        (check,) = checker.check_now("asr")
+        assert (check.instance_id, check.healthy, check.status_code, check.error) == ("i1", found == HEALTHY, code, error)
+        assert status_of(backends) == found
+
+
+def test_one_failure_on_demand_that_is_not_confirmed_is_forgiven(
     backends: Backends, server: Listener, switch: Switch, checker: Checker
 ) -> None:
     register(backends, server.url)
     checker.check_now("asr")
-    switch.code = 500
-    first = checker.check_now("asr")
-    assert [(check.instance_id, check.healthy, check.status_code, check.error) for check in first] == [
-        ("i1", False, 500, "status 500")
-    ]
-    assert status_of(backends) == HEALTHY
-    checker.check_now("asr")
-    assert status_of(backends) == UNHEALTHY
-    switch.code = 200
-    checker.check_now("asr")
-    assert status_of(backends) == UNHEALTHY
-    checker.check_now("asr")
+    switch.once = 500
+    (check,) = checker.check_now("asr")
+    assert check.healthy
     assert status_of(backends) == HEALTHY
 
 
 def test_the_server_that_saw_a_failure_confirms_it_long_before_the_next_interval(
     backends: Backends, server: Listener, switch: Switch
 ) -> None:
+    assert backends.records is not None
     register(backends, server.url)
+    check = HealthCheck("i1", healthy=True, response_time_ms=1.0, status_code=200)
+    backends.records.record_check("asr", check, HEALTHY)
+    switch.code = 500
     checker = checking(backends, interval=3600)
     checker.start()
-    eventually(becomes(backends, HEALTHY))
-    switch.code = 500
-    checker.check_now("asr")
-    assert status_of(backends) == HEALTHY
+    eventually(lambda: server.requests)
     eventually(becomes(backends, UNHEALTHY), timeout=4)
-    assert len(server.requests) == 3
+    assert len(server.requests) == 2
     checker.close()
 
 

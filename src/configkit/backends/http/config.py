@@ -12,7 +12,7 @@ from configkit import values
 from configkit.backends.http import wire
 from configkit.backends.http.answers import Answer, unavailable
 from configkit.backends.http.pages import listed, page
-from configkit.backends.http.transport import FRESH, Call, Query, Transport
+from configkit.backends.http.transport import FRESH, Call, Query, TooLargeError, Transport
 from configkit.errors import AccessDeniedError, ConfigKitError, ConflictError
 from configkit.models import ConfigPath, ConfigSelector, ConfigVersion, Origin, Page
 from configkit.values import JsonValue
@@ -20,6 +20,7 @@ from configkit.values import JsonValue
 T = TypeVar("T")
 
 ROOT = "/api/v1/config"
+EVERYTHING = 1_000_000
 
 
 class HttpConfigStore:
@@ -43,7 +44,7 @@ class HttpConfigStore:
         )
 
     def read_service(self, environment: str, service_name: str) -> dict[str, ConfigVersion]:
-        """Return every live key of a service."""
+        """Return every live key of a service, in pages where one answer would be too large."""
 
         def ask(reveal: str) -> dict[str, ConfigVersion]:
             body = {"environment": environment, "service_name": service_name, "reveal": reveal == "true"}
@@ -51,7 +52,11 @@ class HttpConfigStore:
             with wire.documented("read_service"):
                 return {key: wire.config_version(item) for key, item in answer.document()["items"].items()}
 
-        return _revealed(ask)
+        try:
+            return _revealed(ask)
+        except TooLargeError:
+            selector = ConfigSelector(frozenset({environment}), frozenset({service_name}))
+            return {found.path.key: found for found in self.list(selector, limit=EVERYTHING)}
 
     def list(self, selector: ConfigSelector, *, limit: int, offset: int = 0) -> Page[ConfigVersion]:
         """Return live keys by (environment, service_name, key)."""

@@ -6,22 +6,31 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from configkit.backends.http.transport import Call, Transport
+from configkit.backends.http.transport import Call, TooLargeError, Transport
 from configkit.backends.http.wire import Document, documented, whole
 from configkit.models import Page
 
 T = TypeVar("T")
 
 LIMIT = 500
+LEAST = 25
+"""So many of the largest values fit into one answer, however they are escaped."""
 
 
 def page(transport: Transport, call: Call, read: Callable[[Document], T], *, limit: int, offset: int) -> Page[T]:
     """Return the part of the list that *call* asks for, however many requests of it that takes."""
     items: list[T] = []
+    most = LIMIT
     while True:
-        size = min(limit - len(items), LIMIT)
+        size = min(limit - len(items), most)
         query = {**call.query, "limit": max(size, 1), "offset": offset + len(items)}
-        answer = transport.call(replace(call, query=query)).expect(200)
+        try:
+            answer = transport.call(replace(call, query=query)).expect(200)
+        except TooLargeError:
+            if most == LEAST:
+                raise
+            most = max(LEAST, most // 4)
+            continue
         with documented(call.operation):
             found, total = _page(answer.document(), read)
         items += found[:size]

@@ -21,9 +21,9 @@ from urllib.parse import urlencode
 import httpcore2
 import httpx2
 
-from configkit.backends.http.answers import Answer, unavailable
+from configkit.backends.http.answers import BACKEND, Answer, unavailable
 from configkit.backends.http.network import Clock, Network
-from configkit.errors import ClosedError, InvalidDocumentError
+from configkit.errors import ClosedError, InvalidDocumentError, UnavailableError
 from configkit.models import check_url
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -37,6 +37,10 @@ FRESH = {"Cache-Control": "no-cache"}
 """Asks the server for what its store has, not its cache."""
 
 Query = Mapping[str, "str | int | list[str] | None"]
+
+
+class TooLargeError(UnavailableError):
+    """The answer is larger than is read at once: ask for less."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -242,7 +246,9 @@ def _read(call: Call, response: httpx2.Response) -> Answer:
     for chunk in response.iter_raw():
         body += chunk
         if len(body) > MAX_BYTES:
-            raise unavailable(call.operation, f"the answer is larger than {MAX_BYTES // 1024 // 1024} MiB")
+            raise TooLargeError(
+                f"the answer is larger than {MAX_BYTES // 1024 // 1024} MiB", backend=BACKEND, operation=call.operation
+            )
     return _answer(call, response, bytes(body))
 
 

@@ -69,7 +69,7 @@ class MemoryRegistry:
     def heartbeat(self, service_name: str, instance_id: str) -> datetime:
         """Renew the lease and return its new end. Raises `NotFoundError` if there is none."""
         with self._journal.lock:
-            listing = self._found((service_name, instance_id))
+            listing = self._found((service_name, instance_id), remedy="; register it again")
             if listing.ttl is None:
                 raise NotFoundError(f"{service_name}/{instance_id} has no lease: its health checks keep it listed")
             listing.expires = self._clock() + listing.ttl
@@ -130,10 +130,10 @@ class MemoryRegistry:
     def _living(self, now: float) -> Iterator[tuple[tuple[str, str], _Listing]]:
         return ((name, listing) for name, listing in self._listings.items() if _alive(listing, now))
 
-    def _found(self, name: tuple[str, str]) -> _Listing:
+    def _found(self, name: tuple[str, str], *, remedy: str = "") -> _Listing:
         listing = self._listings.get(name)
         if listing is None or not _alive(listing, self._clock()):
-            raise NotFoundError(f"{'/'.join(name)} is not registered (any more); register it again")
+            raise NotFoundError(f"{'/'.join(name)} is not registered (any more){remedy}")
         return listing
 
     def _tell(self, action: str, name: tuple[str, str], origin: Origin, change: Change) -> None:

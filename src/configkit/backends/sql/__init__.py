@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 from configkit.errors import MissingExtraError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pydantic import SecretStr
 
     from configkit.backends.sql.clock import Clock
     from configkit.backends.sql.postgres.opening import PostgresPieces, Role
     from configkit.ports import Backends
 
-__all__ = ["SCHEMA", "migrate_postgres", "open_postgres", "open_sqlite", "rotate_master_key"]
+__all__ = ["SCHEMA", "key_file_of", "migrate_postgres", "open_postgres", "open_sqlite", "rotate_master_key"]
 
 SCHEMA = "configkit"
 """The PostgreSQL schema that the tables lie in."""
@@ -71,6 +73,15 @@ def rotate_master_key(url_or_path: str, old: SecretStr | str | None, new: Secret
     from configkit.backends.sql.opening import rotate_file  # noqa: PLC0415
 
     return rotate_file(url_or_path, _revealed(old), _revealed(new))
+
+
+def key_file_of(url_or_path: str) -> Path:
+    """Return where the key file of the database lies, or would lie. Raises `InvalidDocumentError` if it names no file."""
+    _require("embedded", "the embedded mode", _NEEDED)
+    from configkit.backends.sql.encryption import key_file  # noqa: PLC0415
+    from configkit.backends.sql.sqlite import database_path  # noqa: PLC0415
+
+    return key_file(database_path(url_or_path))
 
 
 def open_postgres(

@@ -153,6 +153,10 @@ class Cipher:
         """The id of the key in use."""
         return self._key.id
 
+    def check(self, key_id: str) -> None:
+        """Return if the key *key_id* is in use, or can be found. Raises `MasterKeyError`."""
+        self._with_id(key_id)
+
     def encrypt(self, path: ConfigPath, version: int, text: str, key_id: str) -> bytes:
         """Return *text* encrypted for *version* of *path* under the key *key_id*. Raises `MasterKeyError`."""
         return encrypt(self._with_id(key_id), path, version, text)

@@ -79,6 +79,13 @@ def current_key_id(connection: Connection) -> str:
     return str(connection.execute(_FACTS.where(meta.c.name == "key_id")).one().value)
 
 
+def check_cipher(database: SqliteDatabase, cipher: Cipher) -> None:
+    """Return if *cipher* has the key that *database* has now. Raises `MasterKeyError`, or `UnavailableError`."""
+    with database.reading("ping") as connection:
+        key_id = current_key_id(connection)
+    cipher.check(key_id)
+
+
 def rotate(database: SqliteDatabase, old: str | None, new: str | None) -> int:
     """
     Encrypt every secret of *database* anew, in one transaction, and return how many there were.

@@ -10,7 +10,7 @@ from configkit.backends.sql.engine import SqliteDatabase
 from configkit.backends.sql.flags import SqlFlagStore
 from configkit.backends.sql.idempotency import SqlIdempotencyStore
 from configkit.backends.sql.journal import SqlJournal
-from configkit.backends.sql.keys import open_cipher, rotate
+from configkit.backends.sql.keys import check_cipher, open_cipher, rotate
 from configkit.backends.sql.migrate import prepare
 from configkit.backends.sql.registry import SqlRegistry
 from configkit.backends.sql.sqlite import database_path
@@ -58,7 +58,7 @@ def _assembled(database: SqliteDatabase, master_key: str | None) -> Backends:
         bus=bus,
         close=close,
         after_fork=database.after_fork,
-        ping={"database": database.ping},
+        ping={"database": database.ping, "secrets": lambda: check_cipher(database, cipher)},
         records=registry,
         tokens=SqlTokenStore(database),
         idempotency=SqlIdempotencyStore(database),

@@ -122,7 +122,7 @@ class SqlRegistry:
         """Renew the lease and return its new end. Raises `NotFoundError` if there is none."""
         with self._database.writing("heartbeat") as connection:
             moment = self._database.moment(connection)
-            row = _found(connection, service_name, instance_id, moment)
+            row = _found(connection, service_name, instance_id, moment, remedy="; register it again")
             if row.ttl is None:
                 raise NotFoundError(f"{service_name}/{instance_id} has no lease: its health checks keep it listed")
             lease = _lease(row.ttl, moment)
@@ -224,10 +224,10 @@ def _lease(ttl: float | None, moment: Moment) -> dict[str, Any]:
     }
 
 
-def _found(connection: Connection, service_name: str, instance_id: str, moment: Moment) -> Row:
+def _found(connection: Connection, service_name: str, instance_id: str, moment: Moment, *, remedy: str = "") -> Row:
     row = _find(connection, service_name, instance_id)
     if row is None or not _alive(row, moment):
-        raise NotFoundError(f"{service_name}/{instance_id} is not registered (any more); register it again")
+        raise NotFoundError(f"{service_name}/{instance_id} is not registered (any more){remedy}")
     return row
 
 

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from configkit.backends.http import open_http
 from configkit.backends.memory import open_memory
 from configkit.client import ConfigKit
 from configkit.errors import ConfigKitError, UnavailableError
@@ -212,3 +213,21 @@ def test_a_fork_in_the_middle_of_a_call_does_not_hold_the_child_up(serve: Serve,
     backends.close()
     waiting.join(5)
     assert not waiting.is_alive()
+
+
+@pytest.mark.timeout(60)
+def test_a_service_of_more_than_one_answer_can_hold_is_read_in_parts() -> None:
+    backends = open_memory()
+    text = "x" * (512 * 1024 - 2)
+    for number in range(140):
+        backends.config.create(path(f"k{number}"), text, is_encrypted=False, origin=ORIGIN)
+    kit = ConfigKit(backends)
+    with (
+        closing(kit),
+        serving(create_app(kit, auth=TokenAuth(backends.tokens))) as url,
+        ConfigKit(open_http(url, deadline=30.0), service_name="asr", deadline=30.0) as remote,
+    ):
+        assert eventually(lambda: remote.status().ready, timeout=30)
+        found = remote.backends.config.read_service("development", "asr")
+    assert len(found) == 140
+    assert all(document.value == text for document in found.values())
