@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 from configkit.config.journaled import JournaledStore
@@ -84,7 +85,7 @@ def _open(settings: Settings, *, serves: bool, undo: ExitStack) -> _Parts:
     undo.callback(vault.close)
     redis = _redis(settings)
     kafka = _kafka(settings)
-    zookeeper = _zookeeper(settings)
+    zookeeper = _zookeeper(settings, serves=serves)
     for part in (redis, kafka, zookeeper):
         if part is not None:
             undo.callback(part.close)
@@ -218,10 +219,10 @@ def _kafka(settings: Settings) -> KafkaEvents | None:
     return open_kafka(address, topic=settings.kafka_topic_config_updates, deadline=settings.deadline)
 
 
-def _zookeeper(settings: Settings) -> ZooKeeperRegistry | None:
+def _zookeeper(settings: Settings, *, serves: bool) -> ZooKeeperRegistry | None:
     if not settings.zookeeper_hosts or not settings.service_registry_enabled:
         return None
-    from configkit.backends.zookeeper import Security, open_zookeeper  # noqa: PLC0415  only where it is configured
+    from configkit.backends.zookeeper import SERVER_SESSION_SECONDS, Security, open_zookeeper  # noqa: PLC0415  only where it is configured
 
     security = Security(
         tls=settings.zookeeper_tls,
@@ -238,7 +239,7 @@ def _zookeeper(settings: Settings) -> ZooKeeperRegistry | None:
         settings.zookeeper_hosts,
         settings.zookeeper_base_path,
         connection_timeout=settings.zookeeper_connection_timeout,
-        session_timeout=settings.zookeeper_session_timeout,
+        session_timeout=min(settings.zookeeper_session_timeout, SERVER_SESSION_SECONDS if serves else inf),
         deadline=settings.deadline,
         security=security,
         payload_class=settings.zookeeper_payload_class,

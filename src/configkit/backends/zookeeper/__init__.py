@@ -17,7 +17,10 @@ from configkit.errors import MissingExtraError
 if TYPE_CHECKING:
     from configkit.backends.zookeeper.registry import ZooKeeperRegistry
 
-__all__ = ["Security", "open_zookeeper"]
+__all__ = ["SERVER_SESSION_SECONDS", "Security", "open_zookeeper"]
+
+SERVER_SESSION_SECONDS = 6.0
+"""A server's session should be no longer than this, so that what it held is another's within ten seconds of its death."""
 
 
 def open_zookeeper(

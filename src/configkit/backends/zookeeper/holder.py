@@ -28,8 +28,6 @@ from configkit.ports import RegistryRecords, ServiceRegistryClient
 
 logger = logging.getLogger("configkit.zookeeper")
 
-SERVER_SESSION_SECONDS = 6.0
-"""A server's session is no longer than this, so that what it held is another's within ten seconds of its death."""
 EVERY_SECONDS = 2.0
 _PAUSE_SECONDS = 0.25
 _NODE_SECONDS = 1.0
