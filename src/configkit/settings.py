@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from configkit.names import DEFAULT_ENVIRONMENTS, check_environment, check_instance_id, check_service_name
 
-Mode = Literal["embedded", "remote", "memory"]
+Mode = Literal["embedded", "direct", "remote", "memory"]
 
 
 def _own(name: str) -> AliasChoices:
@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", case_sensitive=True, env_ignore_empty=True, populate_by_name=True)
 
     mode: Mode | None = Field(
-        None, validation_alias=_own("MODE"), description="embedded, remote or memory; remote where CONFIGKIT_URL is set."
+        None, validation_alias=_own("MODE"), description="embedded, direct, remote or memory; remote where CONFIGKIT_URL is set."
     )
     url: str | None = Field(None, validation_alias=_own("URL"), description="The server's address, for the remote mode.")
     token: SecretStr | None = Field(

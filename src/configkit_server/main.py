@@ -48,7 +48,7 @@ class _LazyApp:
                 raise RuntimeError("the server must support ASGI's lifespan")
             settings = read_settings()
             log_to_stderr()
-            kit = open_kit(settings, explicit=True)
+            kit = open_kit(settings, explicit=True, serves=True)
             self._app = app_of(kit, settings)
             _close_with(self._app, kit)
         await self._app(scope, receive, send)

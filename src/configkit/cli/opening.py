@@ -62,10 +62,10 @@ class Session:
         return ConfigPath(self.environment, self.service_name, key)
 
     @contextmanager
-    def kit(self) -> Iterator[ConfigKit]:
-        """Give a client for the block; it reads nothing ahead but the environment's flags."""
+    def kit(self, *, serves: bool = False) -> Iterator[ConfigKit]:
+        """Give a client for the block, a server's if it *serves*; it reads nothing ahead but the environment's flags."""
         settings = self.settings.model_copy(update={"service_name": None})
-        kit = open_kit(settings, explicit=True, origin=origin())
+        kit = open_kit(settings, explicit=True, origin=origin(), serves=serves)
         try:
             yield kit
         finally:

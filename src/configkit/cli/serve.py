@@ -60,7 +60,7 @@ def serve(
     if settings.mode == "remote" or (settings.url and settings.mode is None):
         raise InvalidDocumentError("a server has its own data: unset CONFIGKIT_URL and CONFIGKIT_MODE, or pass --mode embedded")
     serving = _server_extra()
-    with _signals_noted() as noted, session.kit() as kit:
+    with _signals_noted() as noted, session.kit(serves=True) as kit:
         _check_credentials(kit, settings, address)
         with _bound(address, settings.port if port is None else port) as listener:
             _describe(kit, settings, address)

@@ -30,7 +30,8 @@ def connect(
 
     Args:
         url: A configkit server's address, which chooses the remote mode.
-        mode: ``embedded`` (one SQLite file on this machine), ``remote`` (a server) or ``memory`` (this process only).
+        mode: ``embedded`` (one SQLite file on this machine), ``direct`` (Vault and PostgreSQL, with Redis, Kafka and
+            ZooKeeper where configured), ``remote`` (a server) or ``memory`` (this process only).
         service_name: This service, whose configuration `.config` gives.
         environment: Where it runs, such as ``production``.
         token: The bearer token for the remote mode.
@@ -74,16 +75,17 @@ def with_settings(settings: Settings | None, changes: dict[str, object]) -> Sett
         raise InvalidDocumentError(f"setting {first['loc'][0]}: {first['msg']}") from None
 
 
-def open_kit(settings: Settings, *, explicit: bool, origin: Origin | None = None) -> ConfigKit:
+def open_kit(settings: Settings, *, explicit: bool, origin: Origin | None = None, serves: bool = False) -> ConfigKit:
     """
     Return a client wired as *settings* say.
 
     Args:
         explicit: The mode was chosen on purpose, so variables without the prefix count.
         origin: Who changes are journalled as.
+        serves: It is a server's, which also does what must be done for the whole deployment.
     """
     return ConfigKit(
-        open_backends(settings, explicit=explicit),
+        open_backends(settings, explicit=explicit, serves=serves),
         service_name=settings.service_name,
         environment=settings.environment,
         environments=settings.supported_environments,
@@ -94,7 +96,7 @@ def open_kit(settings: Settings, *, explicit: bool, origin: Origin | None = None
     )
 
 
-def open_backends(settings: Settings, *, explicit: bool) -> Backends:
+def open_backends(settings: Settings, *, explicit: bool, serves: bool = False) -> Backends:
     """Return the backends of the mode that *settings* choose. Raises as `connect` does."""
     mode = settings.mode or ("remote" if settings.url else "embedded")
     if mode == "memory":
@@ -108,6 +110,10 @@ def open_backends(settings: Settings, *, explicit: bool) -> Backends:
             raise InvalidDocumentError("the remote mode needs a server's address; set CONFIGKIT_URL or pass url", pointer="/url")
         token = settings.token.get_secret_value() if settings.token else None
         return open_http(settings.url, token=token, deadline=settings.deadline)
+    if mode == "direct":
+        from configkit.wiring.direct import open_direct  # noqa: PLC0415
+
+        return open_direct(settings, serves=serves)
     from configkit.backends.sql import open_sqlite  # noqa: PLC0415
 
     return open_sqlite(database_file(settings, explicit=explicit), master_key=settings.master_key, deadline=settings.deadline)

@@ -25,7 +25,7 @@ async def ready(service: Service, call: Call) -> Answer:  # noqa: ARG001  every 
     if service.draining:
         missing.append("shutting down")
     found = await _backends(service)
-    missing += [name for name, component in found.items() if component["status"] != "healthy"]
+    missing += [name for name, component in found.items() if component["status"] == "unhealthy"]
     if missing:
         extra = {"missing": missing}
         raise ProblemError(NOT_READY, f"waiting for: {', '.join(missing)}", headers=[RETRY_AFTER], extra=extra)

@@ -20,6 +20,7 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 READERS = 24
+_CHECK_AGAIN_AFTER = 60.0
 
 
 class Session:
@@ -40,6 +41,7 @@ class Session:
         self._credentials = Credentials(self._transport, login, deadline=deadline)
         self._readers = Calls(workers=READERS, deadline=deadline)
         self._mount_checked = False
+        self._check_at = 0.0
 
     def __repr__(self) -> str:
         return f"<Session {self._transport.address.url} {self.mount}>"
@@ -56,7 +58,7 @@ class Session:
             AbsentError, MismatchError: See there.
             UnavailableError, AccessDeniedError, ClosedError: As `Transport.ask`.
         """
-        if not self._mount_checked:
+        if not self._mount_checked and time.monotonic() >= self._check_at:
             self._check_mount(call)
         return self._ask(call, request)
 
@@ -104,6 +106,7 @@ class Session:
         try:
             answer = self._ask(call, lambda adapter: adapter.get(f"/v1/sys/internal/ui/mounts/{self.mount}"))
         except (AccessDeniedError, AbsentError):
+            self._check_at = time.monotonic() + _CHECK_AGAIN_AFTER
             return False
         with documented(call.operation):
             data = payload(call.operation, answer)["data"]
