@@ -120,14 +120,15 @@ class JournalBus:
             if self._position is None:
                 self._position = _current(self._log)
             subscriber = _Subscriber(deliver, self._log.top())
-            self._subscribers += (subscriber,)
+            with self._roster:
+                self._subscribers += (subscriber,)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, args=(self._stop,), name=self._name, daemon=True)
                 self._thread.start()
 
         def unsubscribe() -> None:
             subscriber.active = False
-            with self._lock:
+            with self._roster:
                 self._subscribers = tuple(other for other in self._subscribers if other is not subscriber)
 
         return unsubscribe
@@ -137,12 +138,18 @@ class JournalBus:
         self._closed = True
         self._stop.set()
         self._log.wake()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(0.9)
-        with self._lock:
+        with self._roster:
             self._subscribers = ()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(0.9)
+        # A thread that is still waiting for the database leaves by itself, and frees what it has then.
+        if thread is None or not thread.is_alive():
+            self._free()
+
+    def _free(self) -> None:
+        with self._lock:
             self._log.disconnect()
-        if self._thread is None or not self._thread.is_alive():
             self._log.close()
 
     def committed(self) -> None:
@@ -168,6 +175,7 @@ class JournalBus:
 
     def _forget(self) -> None:
         self._lock = threading.Lock()
+        self._roster = threading.Lock()
         self._paused = False
         self._stop = threading.Event()
         self._thread = None
@@ -180,6 +188,7 @@ class JournalBus:
         while True:
             self._log.wait(pause)
             if stop.is_set():
+                self._free()
                 return
             try:
                 self._look()

@@ -34,6 +34,10 @@ TOLD_ONLY = "health"
 """The action of a row that is there to be told of, and no part of the audit trail: a health check found another status."""
 
 
+RECORDED = "configkit recorded"
+"""Under this name a connection's `info` says that its transaction has written to the journal."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """What is journalled: the subject's fields as far as its kind has them, and no value."""
@@ -74,6 +78,7 @@ def record(connection: Connection, at: datetime, origin: Origin, *changes: Chang
         last = connection.execute(_NUMBERS, {"count": len(rows)}).scalar_one()
         rows = [{"seq": last - len(rows) + number, **row} for number, row in enumerate(rows, 1)]
     connection.execute(insert(journal), rows)
+    connection.info[RECORDED] = True
 
 
 def of_config(action: str, path: ConfigPath, version: int | None, *, deleted: bool = False) -> Change:

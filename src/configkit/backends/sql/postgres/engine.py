@@ -17,6 +17,7 @@ from sqlalchemy.pool import QueuePool
 
 from configkit.backends.sql import forks
 from configkit.backends.sql.database import Moment
+from configkit.backends.sql.journal import RECORDED
 from configkit.backends.sql.postgres.connection import BoundedConnection, connect
 from configkit.backends.sql.postgres.errors import BACKEND, NO_TABLES, READ_ONLY, translated
 from configkit.backends.sql.postgres.target import Target
@@ -28,10 +29,10 @@ _TIME = "extract(epoch FROM clock_timestamp())::float8"
 
 
 class Attached(Protocol):
-    """Something with a connection of its own beside the pool."""
+    """Something that follows the journal."""
 
     def committed(self) -> None:
-        """Look for what a transaction of this process has changed."""
+        """Look for what a transaction of this process has written there."""
 
     def after_fork(self) -> None:
         """Forget the parent's threads and locks."""
@@ -74,7 +75,7 @@ class PostgresDatabase:
         forks.watch(self)
 
     def attach(self, other: Attached) -> None:
-        """Tell *other* of commits and forks."""
+        """Tell *other* of what is written to the journal, and of forks."""
         self._attached.append(other)
 
     @contextmanager
@@ -100,10 +101,13 @@ class PostgresDatabase:
             cursor = _run(connection, f"BEGIN; SELECT {locked}{_TIME}")
             cursor.nextset()
             _driver(connection).moment = cursor.fetchall()[0][-1]
+            connection.info.pop(RECORDED, None)
             yield connection
+            recorded = connection.info.pop(RECORDED, False)
             connection.commit()
-        for other in self._attached:
-            other.committed()
+        if recorded:
+            for other in self._attached:
+                other.committed()
 
     def moment(self, connection: Connection) -> Moment:
         """Return what time it is in the database: in a write transaction, when it had got hold of its subject."""

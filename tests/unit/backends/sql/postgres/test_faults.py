@@ -15,6 +15,7 @@ import pytest
 from scripts.services import Server
 
 from configkit.backends.sql import open_postgres
+from configkit.backends.sql.postgres.log import PostgresLog
 from configkit.backends.sql.postgres.opening import PostgresPieces
 from configkit.errors import AccessDeniedError, ClosedError, ConfigKitError, UnavailableError
 from configkit.flags.model import Flag
@@ -205,6 +206,27 @@ def test_a_server_that_hangs_costs_the_deadline_and_is_used_again_once_it_goes_o
             server.resume()
         eventually(lambda: _answers(pieces), timeout=5.0)
         assert pieces.flags.read("hang", "there").version == 1
+
+
+def test_closing_while_the_server_hangs_takes_a_second_and_leaves_no_socket(server: Server) -> None:
+    with own(server, deadline=3.0) as pieces:
+        end = pieces.bus.subscribe(lambda event: None)
+        thread = pieces.bus._thread
+        assert thread is not None
+        server.pause()
+        try:
+            pieces.bus.committed()
+            eventually(pieces.bus._lock.locked)
+            begun = time.monotonic()
+            end()
+            pieces.close()
+            assert time.monotonic() - begun < 1.2
+            eventually(lambda: not thread.is_alive(), timeout=5.0)
+        finally:
+            server.resume()
+    log = pieces.bus._log
+    assert isinstance(log, PostgresLog)
+    assert (log._connection, log._ear.fileno(), log._mouth.fileno()) == (None, -1, -1)
 
 
 def _answers(pieces: PostgresPieces) -> bool:

@@ -11,8 +11,10 @@ import pytest
 
 from configkit.backends.sql.postgres.log import PostgresLog
 from configkit.backends.sql.postgres.opening import PostgresPieces
+from configkit.errors import ConflictError
 from configkit.flags.model import Flag
-from configkit.models import Event, FlagChanged, Origin, Resync
+from configkit.models import ConfigPath, Event, FlagChanged, Origin, Resync, ServiceInstance
+from configkit.ports import Token
 from tests.unit.backends.sql.postgres.conftest import Open
 from tests.waiting import eventually
 
@@ -130,6 +132,35 @@ def test_a_database_that_was_restored_or_replaced_is_a_resync(opened: Open, look
     pieces.bus.committed()
     eventually(lambda: told)
     assert told == [Resync("the database was replaced")]
+
+
+class Following:
+    """Counts what it is told of the journal."""
+
+    def __init__(self) -> None:
+        self.commits = 0
+
+    def committed(self) -> None:
+        self.commits += 1
+
+    def after_fork(self) -> None:
+        self.commits = 0
+
+
+def test_only_what_is_written_to_the_journal_wakes_those_who_follow_it(pieces: PostgresPieces) -> None:
+    following = Following()
+    pieces.database.attach(following)
+    pieces.registry.register(ServiceInstance("svc", "http://10.0.0.1:1", instance_id="one"), origin=ORIGIN)
+    assert following.commits == 1
+    pieces.registry.heartbeat("svc", "one")
+    intent = pieces.changes.intend("create", ConfigPath("development", "svc", "key"), origin=ORIGIN)
+    pieces.changes.published([event.id for event in pieces.changes.unpublished() if not isinstance(event, Resync)])
+    pieces.tokens.create(Token("ci", "d", frozenset(["admin"])), origin=ORIGIN)
+    with pytest.raises(ConflictError):
+        pieces.tokens.create(Token("ci", "e", frozenset(["admin"])), origin=ORIGIN)
+    assert following.commits == 2
+    pieces.changes.commit(intent, 1)
+    assert following.commits == 3
 
 
 def test_closing_ends_the_thread_at_once(opened: Open) -> None:
