@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, select
 
+from configkit.backends.kafka import Address as Brokers
 from configkit.backends.memory import MemoryBlobs, MemoryCache, open_memory
 from configkit.backends.redis import Address
 from configkit.ports import Backends, BlobCache, Cache
@@ -114,12 +115,12 @@ def kafka(folder: Path) -> Iterator[Deployment]:
     """Stores in memory, whose changes are announced on a topic of their own, which each client reads by itself."""
     from dataclasses import replace
 
-    from configkit.backends.kafka import Address as Brokers
     from configkit.backends.kafka import open_kafka
     from configkit.backends.memory import MemoryConfigStore, MemoryFlagStore, MemoryJournal, MemoryRegistry
 
     brokers, topic = Brokers(services.need("kafka")["KAFKA_BOOTSTRAP_SERVERS"]), fresh.name("conformance")
     with ExitStack() as stack:
+        stack.callback(_remove, brokers, topic)
         one, other = (open_kafka(brokers, topic=topic) for _ in range(2))
         stack.callback(other.close)
         stack.callback(one.close)
@@ -136,6 +137,16 @@ def kafka(folder: Path) -> Iterator[Deployment]:
 def at_hand(*servers: str) -> bool:
     """Whether backends on these servers are in the suite: the servers were started, or must have been (``CI=true``)."""
     return os.environ.get("CI") == "true" or all(services.env().get(services.LEADS_TO[name]) for name in servers)
+
+
+def _remove(brokers: Brokers, topic: str) -> None:
+    from configkit.backends.kafka import driver
+
+    arguments = driver.options(brokers, seconds=5.0)
+    with driver.making(arguments):
+        admin = driver.KafkaAdminClient(**arguments)
+    with closing(admin), suppress(driver.kafka_errors.UnknownTopicOrPartitionError):
+        admin.delete_topics([topic])
 
 
 @contextmanager

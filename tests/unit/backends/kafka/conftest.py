@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, suppress
 from typing import Any
 
 import pytest
 from scripts.services import Server
 
 from configkit.backends.kafka import Address, open_kafka
-from configkit.backends.kafka.driver import KafkaAdminClient, KafkaProducer, making, options
+from configkit.backends.kafka.driver import KafkaAdminClient, KafkaProducer, kafka_errors, making, options
 from configkit.backends.kafka.events import KafkaEvents
 from configkit.models import ConfigChanged, ConfigPath, Event, Resync, utcnow
 from tests import services
@@ -23,13 +23,18 @@ def brokers() -> Address:
 
 
 @pytest.fixture
-def topic() -> str:
-    return f"test-{uuid.uuid4().hex}"
+def topic() -> Iterator[str]:
+    """A name that nobody else uses; what was made of it on the shared brokers is removed."""
+    name = f"test-{uuid.uuid4().hex}"
+    yield name
+    if servers := services.env().get("KAFKA_BOOTSTRAP_SERVERS"):
+        with closing(admin(Address(servers))) as client, suppress(kafka_errors.UnknownTopicOrPartitionError):
+            client.delete_topics([name])
 
 
 @pytest.fixture
-def opened() -> Iterator[Open]:
-    """Opens the events on a topic, as often as wanted, and closes them in the end."""
+def opened(topic: str) -> Iterator[Open]:
+    """Opens the events on a topic, as often as wanted, and closes them before the topic goes."""
     with ExitStack() as stack:
 
         def open_(address: Address, topic: str, **more: Any) -> KafkaEvents:
