@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from scripts import services
@@ -32,7 +33,7 @@ def need(*names: str) -> dict[str, str]:
     """Return `env()` if it leads to all servers *names*; otherwise skip the test, saying why, or fail it where CI is true."""
     missing = [name for name in names if not env().get(LEADS_TO[name])]
     if missing:
-        _without(f"not started: {', '.join(missing)} (nox -s services -- start)")
+        without(f"not started: {', '.join(missing)} (nox -s services -- start)")
     return env()
 
 
@@ -43,7 +44,7 @@ def private(name: str, folder: Path) -> Iterator[services.Server]:
         with services.private(name, folder) as server:
             yield server
     except services.MissingSoftwareError as error:
-        _without(str(error))
+        without(str(error))
 
 
 def shared(name: str) -> services.Server:
@@ -58,7 +59,8 @@ def vault_root_token() -> str:
     return (services.SHARED / "vault-root-token").read_text(encoding="utf-8").strip()
 
 
-def _without(reason: str) -> None:
+def without(reason: str) -> NoReturn:
+    """Skip the test, saying why, or fail it where CI is true."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)

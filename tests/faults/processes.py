@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,19 +15,26 @@ START_SECONDS = 30.0
 
 
 class ServerProcess:
-    """`configkit serve` on a file; killed and started again as the test likes."""
+    """
+    `configkit serve` on a file; killed and started again as the test likes.
 
-    def __init__(self, file: Path, *arguments: str) -> None:
+    Args:
+        file: Its data; with *variables*, its log.
+        variables: What it finds in its environment, instead of the file.
+    """
+
+    def __init__(self, file: Path, *arguments: str, variables: Mapping[str, str] | None = None) -> None:
         self.file = file
-        self.log = file.parent / "server.log"
+        self.log = file.parent / "server.log" if variables is None else file
         self._arguments = arguments
+        self._variables = {"CONFIGKIT_DATABASE_URL": f"sqlite:///{file}"} if variables is None else variables
         self._process: subprocess.Popen[str] | None = None
         self.url = ""
 
     def start(self) -> None:
         """Start it on a free port and wait until it says that it listens."""
         env = {name: value for name, value in os.environ.items() if not name.startswith("CONFIGKIT_")}
-        env |= {"CONFIGKIT_DATABASE_URL": f"sqlite:///{self.file}", "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
+        env |= {**self._variables, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
         command = [sys.executable, "-m", "configkit", "serve", "--port", "0", *self._arguments]
         with self.log.open("a") as log:
             self._process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=log, text=True)
@@ -48,6 +55,12 @@ class ServerProcess:
         with process.stdout as output:
             for _ in output:
                 pass
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        assert self._process is not None
+        return self._process.pid
 
     def kill(self) -> None:
         """Kill it with -9 and wait until it is gone."""

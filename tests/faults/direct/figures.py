@@ -1,0 +1,46 @@
+"""What the fault tests have measured, each beside its bound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Figure:
+    fault: str
+    what: str
+    value: float
+    bound: float
+    unit: str
+    at_least: bool = False
+
+    @property
+    def kept(self) -> bool:
+        return self.value >= self.bound if self.at_least else self.value <= self.bound
+
+    def row(self) -> tuple[str, str, str, str, str]:
+        sign = "≥" if self.at_least else "≤"
+        return (
+            self.fault,
+            self.what,
+            f"{self.value:.3g} {self.unit}",
+            f"{sign} {self.bound:g} {self.unit}",
+            "" if self.kept else "MISSED",
+        )
+
+
+MEASURED: list[Figure] = []
+
+
+def check(fault: str, what: str, value: float, bound: float, unit: str = "s", *, at_least: bool = False) -> None:
+    """Keep the figure for the table, and fail the test if it misses its bound."""
+    figure = Figure(fault, what, value, bound, unit, at_least)
+    MEASURED.append(figure)
+    assert figure.kept, figure.row()
+
+
+def table() -> list[str]:
+    """Return the lines of the table of everything measured."""
+    rows = [("fault", "what", "measured", "bound", ""), *(figure.row() for figure in MEASURED)]
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
