@@ -11,36 +11,21 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Double,
-    Integer,
-    String,
-    and_,
-    bindparam,
-    case,
-    delete,
-    func,
-    insert,
-    or_,
-    select,
-    tuple_,
-    update,
-)
+from sqlalchemy import Connection, and_, bindparam, delete, insert, select, tuple_, update
 
 from configkit.backends.sql import schema
 from configkit.backends.sql.database import Database, Moment
 from configkit.backends.sql.journal import HOUSEHOLD, TOLD_ONLY, Change, SqlJournal, record
+from configkit.backends.sql.leases import CLAIM, DUE, alive, asked, carried, dead, lease_of, miscounted, unchecked
 from configkit.backends.sql.schema import Row
 from configkit.errors import NotFoundError
 from configkit.models import UNHEALTHY, UNKNOWN, HealthCheck, Origin, ServiceInstance, ServiceSummary
 from configkit.names import check_service_name
-from configkit.registry.lease import SLACK, is_alive, lease_seconds
+from configkit.registry.lease import lease_seconds
 
 PRUNE_EVERY = 3600.0
 SWEPT_AT_ONCE = 1000
@@ -53,28 +38,8 @@ _ALL = select(_instance).order_by(_instance.c.service_name, _instance.c.instance
 _OF_SERVICE = _ALL.where(_instance.c.service_name == bindparam("service"))
 
 
-def _is_due() -> ColumnElement[bool]:
-    """What `is_alive` says of leases, and that the last check began long enough ago, or in no run of this machine."""
-    mono, boot, interval = bindparam("mono", type_=Double), bindparam("boot", type_=String), bindparam("interval", type_=Double)
-    row = _instance.c
-    alive = or_(row.ttl.is_(None), and_(row.boot_id == boot, row.expires_mono > mono, row.expires_mono <= mono + row.ttl + SLACK))
-    rested = or_(row.checked_mono.is_(None), row.boot_id != boot, row.checked_mono > mono, row.checked_mono <= mono - interval)
-    return and_(row.health_check_url.is_not(None), alive, rested)
-
-
-_DUE = (
-    select(_instance)
-    .where(_is_due())
-    .order_by(
-        case((_instance.c.boot_id != bindparam("boot", type_=String), 0.0), else_=func.coalesce(_instance.c.checked_mono, 0.0))
-    )
-    .limit(bindparam("at_most", type_=Integer))
-)
-_CLAIM = _DUE.with_for_update(skip_locked=True)
-
-
 class SqlRegistry:
-    """A `ServiceRegistryClient` and its `RegistryRecords`, for any number of processes on one machine."""
+    """A `ServiceRegistryClient` and its `RegistryRecords`, for all processes of the deployment."""
 
     def __init__(self, database: Database, journal: SqlJournal) -> None:
         self._database = database
@@ -97,9 +62,9 @@ class SqlRegistry:
         with self._database.writing("register", "instance", instance.service_name, instance.instance_id) as connection:
             moment = self._database.moment(connection)
             before = _find(connection, instance.service_name, instance.instance_id)
-            alive = before is not None and _alive(before, moment)
-            row = {**_stored(listed), "registered_at": moment.now, **_lease(ttl, moment), **_unchecked(moment)}
-            if before is not None and alive and before.health_check_url == instance.health_check_url:
+            known = before is not None and alive(before, moment)
+            row = {**_stored(listed), "registered_at": moment.now, **lease_of(ttl, moment), **unchecked(moment)}
+            if before is not None and known and before.health_check_url == instance.health_check_url:
                 row.update({name: getattr(before, name) for name in _CHECK_COLUMNS})
             if before is None:
                 connection.execute(insert(_instance).values(row))
@@ -108,7 +73,7 @@ class SqlRegistry:
             record(connection, moment.now, origin, _change("register", instance.service_name, instance.instance_id))
             written = _find(connection, instance.service_name, instance.instance_id)
         assert written is not None  # noqa: S101
-        return _made(written), not alive
+        return _made(written), not known
 
     def deregister(self, service_name: str, instance_id: str, *, origin: Origin) -> None:
         """Remove the instance. Raises `NotFoundError` if it is not listed."""
@@ -125,7 +90,7 @@ class SqlRegistry:
             row = _found(connection, service_name, instance_id, moment, remedy="; register it again")
             if row.ttl is None:
                 raise NotFoundError(f"{service_name}/{instance_id} has no lease: its health checks keep it listed")
-            lease = _lease(row.ttl, moment)
+            lease = lease_of(row.ttl, moment)
             connection.execute(update(_instance).where(_at(row)).values(lease))
         expires_at = lease["expires_at"]
         assert isinstance(expires_at, datetime)  # noqa: S101
@@ -136,7 +101,7 @@ class SqlRegistry:
         with self._database.reading("list instances") as connection:
             rows = connection.execute(_OF_SERVICE, {"service": service_name}).all()
             moment = self._database.moment(connection)
-        return [_made(row) for row in rows if _alive(row, moment)]
+        return [_made(row) for row in rows if alive(row, moment)]
 
     def services(self) -> list[ServiceSummary]:
         """Return the services that have instances, by name."""
@@ -145,7 +110,7 @@ class SqlRegistry:
             rows = connection.execute(_ALL).all()
             moment = self._database.moment(connection)
         for row in rows:
-            if _alive(row, moment):
+            if alive(row, moment):
                 available[row.service_name].append(_made(row).available)
         return [ServiceSummary(name, len(each), sum(each)) for name, each in available.items()]
 
@@ -154,20 +119,20 @@ class SqlRegistry:
         with self._database.reading("list all instances") as connection:
             rows = connection.execute(_ALL).all()
             moment = self._database.moment(connection)
-        return [_made(row) for row in rows if _alive(row, moment)]
+        return [_made(row) for row in rows if alive(row, moment)]
 
     def due_checks(self, *, interval: float, limit: int = 100) -> list[ServiceInstance]:
         """Claim instances whose last check began at least *interval* seconds ago, the longest ago first."""
         with self._database.reading("claim checks") as connection:
             moment = self._database.moment(connection)
-            if connection.execute(_DUE, _asked(moment, interval, 1)).first() is None:
+            if connection.execute(DUE, asked(moment, interval, 1)).first() is None:
                 return []
         with self._database.writing("claim checks") as connection:
             moment = self._database.moment(connection)
-            due = connection.execute(_CLAIM, _asked(moment, interval, limit)).all()
+            due = connection.execute(CLAIM, asked(moment, interval, limit)).all()
             for row in due:
                 started = {"checked_mono": moment.mono, "boot_id": moment.boot}
-                connection.execute(update(_instance).where(_at(row)).values({**_carried(row, moment), **started}))
+                connection.execute(update(_instance).where(_at(row)).values({**carried(row, moment), **started}))
         return [_made(row) for row in due]
 
     def record_check(self, service_name: str, check: HealthCheck, status: str) -> None:
@@ -175,12 +140,12 @@ class SqlRegistry:
         with self._database.writing("record a check") as connection:
             moment = self._database.moment(connection)
             row = _find(connection, service_name, check.instance_id)
-            if row is None or not _alive(row, moment):
+            if row is None or not alive(row, moment):
                 return
             found: dict[str, Any] = {"status": status, "last_health_check": moment.now}
             if status != row.status:
                 found["unhealthy_mono"] = moment.mono if status == UNHEALTHY else None
-            connection.execute(update(_instance).where(_at(row)).values({**_carried(row, moment), **found}))
+            connection.execute(update(_instance).where(_at(row)).values({**carried(row, moment), **found}))
             if status != row.status:
                 record(connection, moment.now, HOUSEHOLD, _change(TOLD_ONLY, service_name, check.instance_id))
 
@@ -190,19 +155,19 @@ class SqlRegistry:
         with self._database.reading("sweep") as connection:
             rows = connection.execute(_ALL).all()
             moment = self._database.moment(connection)
-        suspects = [row for row in rows if _dead(row, unhealthy_for, moment) or _miscounted(row, moment)]
+        suspects = [row for row in rows if dead(row, unhealthy_for, moment) or miscounted(row, moment)]
         if not suspects:
             return []
         with self._database.writing("sweep") as connection:
             moment = self._database.moment(connection)
             rows = connection.execute(_taken(suspects[:SWEPT_AT_ONCE])).all()
-            dead = [row for row in rows if _dead(row, unhealthy_for, moment)]
+            gone = [row for row in rows if dead(row, unhealthy_for, moment)]
             for row in rows:
-                if _miscounted(row, moment) and row not in dead:
+                if miscounted(row, moment) and row not in gone:
                     _count_anew(connection, row, moment)
-            for row in dead:
+            for row in gone:
                 connection.execute(delete(_instance).where(_at(row)))
-            names = [(row.service_name, row.instance_id) for row in dead]
+            names = [(row.service_name, row.instance_id) for row in gone]
             if names:
                 record(connection, moment.now, HOUSEHOLD, *(_change("expire", *name) for name in names))
         return names
@@ -213,51 +178,16 @@ class SqlRegistry:
             self._journal.prune()
 
 
-def _lease(ttl: float | None, moment: Moment) -> dict[str, Any]:
-    if ttl is None:
-        return {"ttl": None, "expires_mono": None, "expires_at": None, "boot_id": moment.boot}
-    return {
-        "ttl": ttl,
-        "expires_mono": moment.mono + ttl,
-        "expires_at": moment.now + timedelta(seconds=ttl),
-        "boot_id": moment.boot,
-    }
-
-
 def _found(connection: Connection, service_name: str, instance_id: str, moment: Moment, *, remedy: str = "") -> Row:
     row = _find(connection, service_name, instance_id)
-    if row is None or not _alive(row, moment):
+    if row is None or not alive(row, moment):
         raise NotFoundError(f"{service_name}/{instance_id} is not registered (any more){remedy}")
     return row
 
 
-def _alive(row: Row, moment: Moment) -> bool:
-    return row.ttl is None or is_alive(row.expires_mono, row.boot_id, row.ttl, now_mono=moment.mono, now_boot=moment.boot)
-
-
-def _dead(row: Row, unhealthy_for: float, moment: Moment) -> bool:
-    if row.ttl is not None:
-        return not _alive(row, moment)
-    since = _since(row, row.unhealthy_mono, moment)
-    return row.status == UNHEALTHY and since is not None and since >= unhealthy_for
-
-
-def _miscounted(row: Row, moment: Moment) -> bool:
-    """Whether an instance is unhealthy since before the machine's last start, so that nobody knows for how long."""
-    return row.ttl is None and row.status == UNHEALTHY and _since(row, row.unhealthy_mono, moment) is None
-
-
 def _count_anew(connection: Connection, row: Row, moment: Moment) -> None:
-    anew = {**_carried(row, moment), "unhealthy_mono": moment.mono, "boot_id": moment.boot}
+    anew = {**carried(row, moment), "unhealthy_mono": moment.mono, "boot_id": moment.boot}
     connection.execute(update(_instance).where(_at(row)).values(anew))
-
-
-def _since(row: Row, mono: float | None, moment: Moment) -> float | None:
-    """Return how long before *moment* the time *mono* of *row* was; None: never, or before the machine's last start."""
-    if mono is None or row.boot_id != moment.boot:
-        return None
-    elapsed = moment.mono - mono
-    return elapsed if elapsed >= 0 else None
 
 
 def _taken(rows: Sequence[Row]) -> Any:
@@ -266,20 +196,7 @@ def _taken(rows: Sequence[Row]) -> Any:
     return _ALL.where(tuple_(_instance.c.service_name, _instance.c.instance_id).in_(names)).with_for_update(skip_locked=True)
 
 
-def _asked(moment: Moment, interval: float, limit: int) -> dict[str, Any]:
-    return {"mono": moment.mono, "boot": moment.boot, "interval": interval, "at_most": limit}
-
-
 _CHECK_COLUMNS = ("status", "last_health_check", "checked_mono", "unhealthy_mono")
-
-
-def _unchecked(moment: Moment) -> dict[str, Any]:
-    return {"checked_mono": None, "unhealthy_mono": None, "boot_id": moment.boot}
-
-
-def _carried(row: Row, moment: Moment) -> dict[str, Any]:
-    """Return the columns that a new run of the machine leaves without meaning; a living lease is always of this run."""
-    return {} if row.boot_id == moment.boot else _unchecked(moment)
 
 
 def _find(connection: Connection, service_name: str, instance_id: str) -> Row | None:
