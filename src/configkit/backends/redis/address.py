@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from configkit.errors import InvalidDocumentError
+
+if TYPE_CHECKING:
+    import ssl
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,18 @@ class Tls:
         for file in (self.ca_file, self.certificate_file, self.key_file):
             if file is not None and not Path(file).is_file():
                 raise InvalidDocumentError(f"{file} is not there; name a PEM file for Redis' TLS")
+
+    def context(self) -> ssl.SSLContext:
+        """Return what connections are encrypted with. Raises `InvalidDocumentError` for a file that is no PEM."""
+        import ssl  # noqa: PLC0415  only where it is used
+
+        try:
+            made = ssl.create_default_context(cafile=self.ca_file)
+            if self.certificate_file is not None:
+                made.load_cert_chain(self.certificate_file, self.key_file)
+        except OSError as error:
+            raise InvalidDocumentError("the files for Redis' TLS cannot be used: they must be PEM, and belong together") from error
+        return made
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,12 +46,7 @@ def pool(address: Address) -> redis.ConnectionPool:
         "connection_class": sockets.BoundedConnection,
     }
     if (tls := address.tls) is not None:
-        options |= {
-            "connection_class": sockets.BoundedTlsConnection,
-            "ssl_ca_certs": tls.ca_file,
-            "ssl_certfile": tls.certificate_file,
-            "ssl_keyfile": tls.key_file,
-        }
+        options |= {"connection_class": sockets.BoundedTlsConnection, "context": tls.context()}
     return redis.ConnectionPool(max_connections=_MOST_CONNECTIONS, **options)
 
 

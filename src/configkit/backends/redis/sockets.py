@@ -8,13 +8,14 @@ of them.
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from redis.connection import Connection, SSLConnection
+from redis.connection import Connection
 
 _now = threading.local()
 
@@ -76,9 +77,24 @@ class BoundedConnection(Connection):
         return _BoundedSocket(super()._connect())  # type: ignore[no-untyped-call]
 
 
-class BoundedTlsConnection(SSLConnection):
-    """A connection over TLS."""
+class BoundedTlsConnection(Connection):
+    """
+    A connection over TLS.
+
+    Args:
+        context: Made once: loading certificates for each connection takes a good part of a deadline.
+    """
+
+    def __init__(self, *, context: ssl.SSLContext, **options: Any) -> None:
+        super().__init__(**options)  # type: ignore[no-untyped-call]
+        self._context = context
 
     def _connect(self) -> Any:
         self.socket_connect_timeout = self.socket_timeout = _remaining()
-        return _BoundedSocket(super()._connect())  # type: ignore[no-untyped-call]
+        plain = super()._connect()  # type: ignore[no-untyped-call]
+        try:
+            plain.settimeout(_remaining())
+            return _BoundedSocket(self._context.wrap_socket(plain, server_hostname=self.host))
+        except BaseException:
+            plain.close()
+            raise

@@ -23,11 +23,15 @@ def address(env: dict[str, str], **changes: Any) -> Address:
 
 @pytest.fixture
 def opened() -> Iterator[Open]:
-    """Opens the caches at an address, as often as wanted, and closes them in the end."""
+    """
+    Opens the caches at an address, as often as wanted, and closes them in the end.
+
+    The deadline is one that a busy machine keeps too; tests about time choose the usual one.
+    """
     with ExitStack() as stack:
 
         def open_(where: Address, **options: Any) -> SharedRedis:
-            shared = open_redis(where, **{"namespace": f"test-{uuid.uuid4().hex}", **options})
+            shared = open_redis(where, **{"namespace": f"test-{uuid.uuid4().hex}", "deadline": 2.0, **options})
             stack.callback(shared.close)
             return shared
 

@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import redis
@@ -139,6 +140,12 @@ def test_a_namespace_that_could_meet_other_keys_is_refused(namespace: str) -> No
 def test_a_file_for_tls_that_is_not_there_is_named(tmp_path: object) -> None:
     with pytest.raises(InvalidDocumentError, match=r"missing\.pem"):
         Tls(ca_file=f"{tmp_path}/missing.pem")
+
+
+def test_a_file_for_tls_that_is_no_certificate_is_refused_when_redis_is_opened(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("canary-4711")
+    with pytest.raises(InvalidDocumentError):
+        open_redis(Address("127.0.0.1", tls=Tls(ca_file=str(tmp_path / "ca.pem"))))
 
 
 def test_the_password_is_not_shown() -> None:

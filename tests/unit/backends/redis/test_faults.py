@@ -20,7 +20,7 @@ from tests.unit.backends.redis.conftest import Open, address
 from tests.unit.backends.redis.test_caches import PATH, PLAIN
 from tests.waiting import eventually
 
-BOUND = 0.35
+DEADLINE, BOUND = 0.25, 0.35
 
 
 def seconds(call: Callable[[], object], *, error: type[BackendError] = UnavailableError) -> float:
@@ -39,7 +39,7 @@ def admin(server: Server) -> Iterator[redis.Redis]:
 
 
 def test_a_redis_that_hangs_costs_three_short_waits_and_then_nothing_until_it_goes_on(server: Server, opened: Open) -> None:
-    shared = opened(address(server.env))
+    shared = opened(address(server.env), deadline=DEADLINE)
     shared.documents.put(PLAIN)
     server.pause()
     calls: list[Callable[[], object]] = [
@@ -63,7 +63,7 @@ def reads(shared: SharedRedis) -> bool:
 
 
 def test_a_hung_redis_that_many_threads_ask_answers_each_in_time(server: Server, opened: Open) -> None:
-    shared = opened(address(server.env))
+    shared = opened(address(server.env), deadline=DEADLINE)
     shared.documents.put(PLAIN)
     server.pause()
     took: list[float] = []
@@ -78,7 +78,7 @@ def test_a_hung_redis_that_many_threads_ask_answers_each_in_time(server: Server,
 
 
 def test_a_redis_that_was_killed_is_used_again_soon_after_it_is_back(server: Server, opened: Open) -> None:
-    shared = opened(address(server.env))
+    shared = opened(address(server.env), deadline=DEADLINE)
     shared.documents.put(PLAIN)
     server.kill()
     assert max(seconds(lambda: shared.documents.get(PATH)) for _ in range(20)) < BOUND
@@ -171,12 +171,12 @@ def test_another_logical_database_holds_other_documents(env: dict[str, str], ope
 
 
 def test_nobody_at_the_address_is_unavailable_at_once(opened: Open) -> None:
-    assert max(seconds(opened(Address("127.0.0.1", 1)).ping) for _ in range(5)) < BOUND
+    assert max(seconds(opened(Address("127.0.0.1", 1), deadline=DEADLINE).ping) for _ in range(5)) < BOUND
 
 
 def test_over_tls_with_a_trusted_certificate_redis_is_used(server: Server, opened: Open) -> None:
     place = server.place
-    over_tls = opened(address(server.env, port=place.ports["tls"], tls=Tls(ca_file=str(place.certificate))))
+    over_tls = opened(address(server.env, port=place.ports["tls"], tls=Tls(ca_file=str(place.certificate))), deadline=DEADLINE)
     assert over_tls.documents.put(PLAIN) is True
     assert over_tls.documents.get(PATH) == PLAIN
     server.pause()
@@ -185,7 +185,7 @@ def test_over_tls_with_a_trusted_certificate_redis_is_used(server: Server, opene
 
 
 def test_a_redis_whose_certificate_is_not_trusted_gets_no_password(server: Server, opened: Open) -> None:
-    shared = opened(address(server.env, port=server.place.ports["tls"], tls=Tls()))
+    shared = opened(address(server.env, port=server.place.ports["tls"], tls=Tls()), deadline=DEADLINE)
     with admin(server) as client:
         before = client.info("commandstats")["cmdstat_auth"]["calls"]
         assert max(seconds(lambda: shared.documents.get(PATH)) for _ in range(3)) < BOUND
@@ -194,7 +194,7 @@ def test_a_redis_whose_certificate_is_not_trusted_gets_no_password(server: Serve
 
 def test_a_redis_that_never_finishes_the_handshake_is_left_by_the_deadline(opened: Open) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as mute:
-        shared = opened(Address("127.0.0.1", mute.getsockname()[1], tls=Tls()))
+        shared = opened(Address("127.0.0.1", mute.getsockname()[1], tls=Tls()), deadline=DEADLINE)
         assert max(seconds(lambda: shared.documents.get(PATH)) for _ in range(3)) < BOUND
 
 
@@ -240,6 +240,6 @@ def slow_server(step: float) -> Iterator[int]:
 
 def test_a_redis_that_answers_in_drops_is_left_by_the_deadline(opened: Open) -> None:
     with slow_server(0.1) as port:
-        shared = opened(Address("127.0.0.1", port, username="someone", password="pw", database=3))
+        shared = opened(Address("127.0.0.1", port, username="someone", password="pw", database=3), deadline=DEADLINE)
         assert max(seconds(lambda: shared.documents.get(PATH)) for _ in range(3)) < BOUND
         shared.close()
