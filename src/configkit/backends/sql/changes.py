@@ -18,6 +18,8 @@ from configkit.models import ConfigPath, Event, Origin
 from configkit.ports import Intent
 
 CLAIM = timedelta(seconds=10)
+SKEW = timedelta(seconds=60)
+"""By how much a claim may be later than our own reading of the clock: another's that came just after it is a little."""
 ANNOUNCED_FOR = timedelta(hours=24)
 """Older rows are not announced any more: whoever cares has read them in the journal long since."""
 
@@ -108,8 +110,8 @@ def _untold(now: datetime) -> Any:
 
 
 def _free(claimed_at: Any, now: datetime) -> Any:
-    """What holds for a row that nobody has claimed within ten seconds; a claim from the future is of a clock set back."""
-    return or_(claimed_at.is_(None), claimed_at <= now - CLAIM, claimed_at > now)
+    """What holds for a row that nobody has claimed within ten seconds; a claim from the far future is of a clock set back."""
+    return or_(claimed_at.is_(None), claimed_at <= now - CLAIM, claimed_at > now + SKEW)
 
 
 def _claim(connection: Connection, numbers: list[int], now: datetime) -> None:

@@ -12,6 +12,9 @@ from configkit.backends.sql.schema import Row, instance
 from configkit.models import UNHEALTHY
 from configkit.registry.lease import SLACK, is_alive
 
+SKEW = 60.0
+"""By how many seconds a check may be later than our own reading of the clock: another's that came just after it is a little."""
+
 
 def lease_of(ttl: float | None, moment: Moment) -> dict[str, Any]:
     """Return the columns of a lease that begins at *moment*; *ttl* None: of none."""
@@ -71,7 +74,9 @@ def _is_due() -> ColumnElement[bool]:
     mono, boot, interval = bindparam("mono", type_=Double), bindparam("boot", type_=String), bindparam("interval", type_=Double)
     row = instance.c
     living = or_(row.ttl.is_(None), and_(row.boot_id == boot, row.expires_mono > mono, row.expires_mono <= mono + row.ttl + SLACK))
-    rested = or_(row.checked_mono.is_(None), row.boot_id != boot, row.checked_mono > mono, row.checked_mono <= mono - interval)
+    rested = or_(
+        row.checked_mono.is_(None), row.boot_id != boot, row.checked_mono > mono + SKEW, row.checked_mono <= mono - interval
+    )
     return and_(row.health_check_url.is_not(None), living, rested)
 
 

@@ -32,7 +32,7 @@ SWEPT_AT_ONCE = 1000
 
 _instance = schema.instance
 _IS = and_(_instance.c.service_name == bindparam("service"), _instance.c.instance_id == bindparam("id"))
-# Whoever decides on an instance holds its row, where the dialect has locks for rows.
+# Whoever decides on an instance holds its row, where the dialect has locks for rows, and only then looks at the clock.
 _TAKE = select(_instance).where(_IS).with_for_update()
 _ALL = select(_instance).order_by(_instance.c.service_name, _instance.c.instance_id)
 _OF_SERVICE = _ALL.where(_instance.c.service_name == bindparam("service"))
@@ -78,16 +78,18 @@ class SqlRegistry:
     def deregister(self, service_name: str, instance_id: str, *, origin: Origin) -> None:
         """Remove the instance. Raises `NotFoundError` if it is not listed."""
         with self._database.writing("deregister") as connection:
+            found = _find(connection, service_name, instance_id)
             moment = self._database.moment(connection)
-            row = _found(connection, service_name, instance_id, moment)
+            row = _living(found, service_name, instance_id, moment)
             connection.execute(delete(_instance).where(_at(row)))
             record(connection, moment.now, origin, _change("deregister", service_name, instance_id))
 
     def heartbeat(self, service_name: str, instance_id: str) -> datetime:
         """Renew the lease and return its new end. Raises `NotFoundError` if there is none."""
         with self._database.writing("heartbeat") as connection:
+            found = _find(connection, service_name, instance_id)
             moment = self._database.moment(connection)
-            row = _found(connection, service_name, instance_id, moment, remedy="; register it again")
+            row = _living(found, service_name, instance_id, moment, remedy="; register it again")
             if row.ttl is None:
                 raise NotFoundError(f"{service_name}/{instance_id} has no lease: its health checks keep it listed")
             lease = lease_of(row.ttl, moment)
@@ -138,8 +140,8 @@ class SqlRegistry:
     def record_check(self, service_name: str, check: HealthCheck, status: str) -> None:
         """Keep what a check found, and tell where the status changed; an instance that is gone is ignored."""
         with self._database.writing("record a check") as connection:
-            moment = self._database.moment(connection)
             row = _find(connection, service_name, check.instance_id)
+            moment = self._database.moment(connection)
             if row is None or not alive(row, moment):
                 return
             found: dict[str, Any] = {"status": status, "last_health_check": moment.now}
@@ -159,8 +161,8 @@ class SqlRegistry:
         if not suspects:
             return []
         with self._database.writing("sweep") as connection:
-            moment = self._database.moment(connection)
             rows = connection.execute(_taken(suspects[:SWEPT_AT_ONCE])).all()
+            moment = self._database.moment(connection)
             gone = [row for row in rows if dead(row, unhealthy_for, moment)]
             for row in rows:
                 if miscounted(row, moment) and row not in gone:
@@ -178,8 +180,7 @@ class SqlRegistry:
             self._journal.prune()
 
 
-def _found(connection: Connection, service_name: str, instance_id: str, moment: Moment, *, remedy: str = "") -> Row:
-    row = _find(connection, service_name, instance_id)
+def _living(row: Row | None, service_name: str, instance_id: str, moment: Moment, *, remedy: str = "") -> Row:
     if row is None or not alive(row, moment):
         raise NotFoundError(f"{service_name}/{instance_id} is not registered (any more){remedy}")
     return row

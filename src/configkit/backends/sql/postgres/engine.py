@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from typing import Any, Protocol
+from typing import Protocol
 
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -83,7 +83,7 @@ class PostgresDatabase:
         """Give a connection for reading. Raises `UnavailableError`."""
         with self._operation(operation) as connection:
             if snapshot:
-                _run(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                _driver(connection).execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", prepare=False)
             yield connection
 
     @contextmanager
@@ -96,11 +96,7 @@ class PostgresDatabase:
                 change may have happened or not.
         """
         with self._operation(operation) as connection:
-            locked = f"pg_advisory_xact_lock({_number(self.schema, subject)}), " if subject else ""
-            # One round trip. The clock is read once the lock is there, and what others wrote is seen from then on.
-            cursor = _run(connection, f"BEGIN; SELECT {locked}{_TIME}")
-            cursor.nextset()
-            _driver(connection).moment = cursor.fetchall()[0][-1]
+            _begin(_driver(connection), _number(self.schema, subject) if subject else None)
             connection.info.pop(RECORDED, None)
             yield connection
             recorded = connection.info.pop(RECORDED, False)
@@ -110,7 +106,12 @@ class PostgresDatabase:
                 other.committed()
 
     def moment(self, connection: Connection) -> Moment:
-        """Return what time it is in the database: in a write transaction, when it had got hold of its subject."""
+        """
+        Return what time it is in the database.
+
+        In a transaction on a subject that is when it had got hold of that; in another one it is now: what rows say that
+        it has got hold of before is then never of later.
+        """
         mono = _driver(connection).moment
         if mono is None:
             mono = connection.execute(text(f"SELECT {_TIME}")).scalar_one()
@@ -270,8 +271,14 @@ def _driver(connection: Connection) -> BoundedConnection:
     return driver
 
 
-def _run(connection: Connection, statements: str) -> psycopg.Cursor[Any]:
-    return _driver(connection).execute(statements, prepare=False)
+def _begin(driver: BoundedConnection, subject: int | None) -> None:
+    if subject is None:
+        driver.execute("BEGIN", prepare=False)
+        return
+    # One round trip. The clock is read once the lock is there, and what others wrote is seen from then on.
+    cursor = driver.execute(f"BEGIN; SELECT pg_advisory_xact_lock({subject}), {_TIME}", prepare=False)
+    cursor.nextset()
+    driver.moment = cursor.fetchall()[0][-1]
 
 
 def _number(schema: str, subject: tuple[str, ...]) -> int:

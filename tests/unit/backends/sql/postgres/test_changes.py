@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
 
 from configkit.backends.sql.postgres.opening import PostgresPieces
-from configkit.models import ConfigChanged, ConfigPath, Origin
+from configkit.models import ConfigChanged, ConfigPath, Origin, Resync
+from tests.unit.backends.sql.postgres.conftest import Open
 
 ORIGIN = Origin("ann")
 PATH = ConfigPath("development", "svc", "key")
@@ -54,3 +56,32 @@ def test_looking_for_what_is_to_be_announced_uses_its_index(pieces: PostgresPiec
     plan = look.execute("EXPLAIN SELECT seq FROM journal WHERE NOT published ORDER BY seq LIMIT 500").fetchall()
     assert "journal_unpublished" in str(plan)
     assert pieces.changes.unpublished() == []
+
+
+def test_a_claim_that_came_just_after_our_own_look_at_the_clock_holds(
+    pieces: PostgresPieces, look: psycopg.Connection[Any]
+) -> None:
+    pieces.changes.commit(pieces.changes.intend("create", PATH, origin=ORIGIN), 1)
+    pieces.changes.intend("update", PATH, origin=ORIGIN)
+    for table in ("journal", "intent"):
+        look.execute(f"UPDATE {table} SET claimed_at = (extract(epoch FROM clock_timestamp()) * 1000000 + 2000000)::bigint")
+    assert pieces.changes.unpublished() == []
+    assert pieces.changes.unresolved(older_than=0) == []
+
+
+def test_eight_callers_that_claim_at_once_get_each_change_and_intent_once(opened: Open) -> None:
+    clients = [opened() for _ in range(2)]
+    for _ in range(60):
+        clients[0].changes.intend("update", PATH, origin=ORIGIN)
+        clients[0].changes.commit(clients[0].changes.intend("create", PATH, origin=ORIGIN), 1)
+
+    def claim(number: int) -> list[str]:
+        changes, claimed = clients[number % 2].changes, []
+        for _ in range(40):
+            claimed += [intent.id for intent in changes.unresolved(older_than=0, limit=2)]
+            claimed += [event.id for event in changes.unpublished(limit=2) if not isinstance(event, Resync)]
+        return claimed
+
+    with ThreadPoolExecutor(8) as pool:
+        claims = [each for run in pool.map(claim, range(8)) for each in run]
+    assert len(claims) == len(set(claims)) == 120
