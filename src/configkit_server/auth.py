@@ -35,6 +35,8 @@ logger = logging.getLogger("configkit.auth")
 REFRESH_SECONDS = 5.0
 PATIENCE_SECONDS = 0.25
 """How often unknown tokens can make the server read them all again."""
+WAIT_SECONDS, WAIT_WHEN_TOLD_SECONDS = 0.1, 1.0
+"""How long a request waits for the tokens to be read again: after a while, and when they are said to have changed."""
 _FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via")
 _CHALLENGE = ((b"www-authenticate", b'Bearer realm="configkit"'),)
 _REMEDY = "create a token on the server with `configkit token create NAME --scope admin` and send it as Authorization: Bearer"
@@ -113,7 +115,8 @@ class TokenAuth:
         self._executor: Executor | None = None
         self._loading = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._reading: asyncio.Task[None] | None = None
+        self._readings: set[asyncio.Task[None]] = set()
+        self._failing = False
 
     async def start(self, executor: Executor) -> None:
         """Read the tokens, and warn if there are none."""
@@ -136,8 +139,11 @@ class TokenAuth:
                 with suppress(RuntimeError):  # the loop was closed since
                     self._loop.call_soon_threadsafe(self._read_soon)
 
-    def _read_soon(self) -> None:
-        self._reading = asyncio.create_task(self._read_again())
+    def _read_soon(self) -> asyncio.Task[None]:
+        reading = asyncio.create_task(self._read_again())
+        self._readings.add(reading)
+        reading.add_done_callback(self._readings.discard)
+        return reading
 
     async def _read_again(self) -> None:
         with suppress(ProblemError, ConfigKitError):
@@ -146,8 +152,10 @@ class TokenAuth:
     async def authenticate(self, scope: AsgiScope, headers: Mapping[bytes, bytes]) -> Grant:
         """Return the grant of the bearer token, or of a local request where there are no credentials."""
         grants = self._grants
-        if grants is None or (self._store is not None and time.monotonic() > self._fresh_until):
+        if grants is None:
             grants = await self._known()
+        elif self._store is not None and time.monotonic() > self._fresh_until:
+            grants = await self._refreshed(grants)
         given = headers.get(b"authorization")
         if given is not None:
             grant = _bearer(given, grants)
@@ -163,6 +171,12 @@ class TokenAuth:
         _check_local(scope, headers)
         return LOCAL
 
+    async def _refreshed(self, grants: dict[str, Grant]) -> dict[str, Grant]:
+        """Begin to read the tokens again, and return what is known a moment later: a database that hangs delays no request."""
+        patience = WAIT_SECONDS if self._fresh_until else WAIT_WHEN_TOLD_SECONDS
+        await asyncio.wait({self._read_soon()}, timeout=0 if self._failing else patience)
+        return grants if self._grants is None else self._grants
+
     async def _known(self) -> dict[str, Grant]:
         if self._store is None:
             return self._grants or {}
@@ -177,8 +191,10 @@ class TokenAuth:
             before = self._grants
             try:
                 self._grants = self._with_extra(await self._executor.run(self._store.all))
+                self._failing = False
                 _tell_rule(before, self._grants)
             except BackendError:
+                self._failing = True
                 if self._grants is None:
                     self._fresh_until = 0.0
                     raise unavailable("the tokens cannot be read; try again, and look at /ready") from None

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
+from contextvars import ContextVar
+from math import inf
 from typing import ParamSpec, TypeVar
 
 from configkit.calls import Calls
@@ -14,6 +17,9 @@ T = TypeVar("T")
 
 SLACK = 0.05
 """The core's own deadline comes first, so that its error is the one that is told."""
+
+_ENDS: ContextVar[float] = ContextVar("ends", default=inf)
+"""When the present request is to be answered at the latest (monotonic)."""
 
 
 class Executor:
@@ -28,14 +34,23 @@ class Executor:
         self._calls = Calls(workers=workers, waiting=waiting, deadline=deadline)
         self._deadline = deadline + SLACK
 
+    def begin_request(self, *, spent: float) -> None:
+        """Give everything that the present request will `run` one deadline in common, of which *spent* seconds are over."""
+        _ENDS.set(time.monotonic() + self._deadline - spent)
+
+    @property
+    def left(self) -> float:
+        """Seconds that the present request still has."""
+        return min(self._deadline, max(0.0, _ENDS.get() - time.monotonic()))
+
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """
         Return what *call* returns, or raise what it raises.
 
         Raises:
-            UnavailableError: No answer within the deadline, or too many calls are waiting.
+            UnavailableError: No answer within the deadline of the call or of the request, or too many calls are waiting.
         """
-        return await self.run_within(self._deadline, call, *args, **kwargs)
+        return await self.run_within(self.left, call, *args, **kwargs)
 
     async def run_within(self, deadline: float, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do as `run` does, with a deadline of its own in seconds."""

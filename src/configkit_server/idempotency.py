@@ -7,6 +7,7 @@ is the caller's own key and token, which are not kept. The answer of a repetitio
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import logging
@@ -81,8 +82,16 @@ async def _begin(service: Service, store: IdempotencyStore, key: str, fingerprin
 
 
 async def _finish(service: Service, store: IdempotencyStore, key: str, outcome: Outcome | None) -> None:
+    """Keep the outcome; the answer waits for that only while the request has time left."""
+    finishing = asyncio.create_task(_keep(service, store, key, outcome))
+    service.background.add(finishing)
+    finishing.add_done_callback(service.background.discard)
+    await asyncio.wait({finishing}, timeout=service.executor.left)
+
+
+async def _keep(service: Service, store: IdempotencyStore, key: str, outcome: Outcome | None) -> None:
     try:
-        await service.executor.run(store.finish, key, outcome)
+        await service.executor.run_within(service.kit.calls.deadline, store.finish, key, outcome)
     except ConfigKitError as error:
         logger.warning("the outcome of a request with an Idempotency-Key could not be kept: %s", error)
 

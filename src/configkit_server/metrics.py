@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import nan
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
@@ -42,6 +45,20 @@ class Metrics:
                 self._known[(method, route, status)] = found
         found[0].inc()
         found[1].observe(seconds)
+
+    def show_readback(self, cycle: Callable[[], float | None]) -> None:
+        """Show how long what others write straight into the store can stay unseen; NaN until that is known."""
+        gauge = Gauge(
+            "configkit_readback_cycle_seconds",
+            "How long reading every known value back from the store takes: what others wrote straight into it is seen by then.",
+            registry=self._registry,
+        )
+
+        def seconds() -> float:
+            found = cycle()
+            return nan if found is None else found
+
+        gauge.set_function(seconds)
 
     def text(self) -> bytes:
         """Return everything in Prometheus' text format."""

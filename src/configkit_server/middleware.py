@@ -81,6 +81,7 @@ class Frame:
         service, scope, headers = self._service, call.scope, call.headers
         if not service.started:
             await service.start()
+        began = time.monotonic()
         method = scope["method"]
         operation, call.segments = self._router.find("GET" if method == "HEAD" else method, raw_path(scope))
         call.operation = operation
@@ -91,8 +92,10 @@ class Frame:
                 detail = f"this needs the scope {operation.scope}"
                 raise ProblemError(FORBIDDEN, detail, extra={"required_scope": operation.scope})
         call.query = operation.query.read(scope["query_string"])
+        spent = time.monotonic() - began
         if operation.body is not None:
             call.body = await read_body(call.receive, headers, service.limits)
+        service.executor.begin_request(spent=spent)
         if operation.replay is not None and (key := headers.get(b"idempotency-key")) is not None:
             store = service.kit.backends.idempotency
             if store is not None:

@@ -31,6 +31,7 @@ class Service:
 
     Attributes:
         kit: The core, which its owner closes.
+        background: What goes on after a request was answered.
         draining: The server is about to end: not ready, and no stream stays open.
     """
 
@@ -40,11 +41,14 @@ class Service:
         self.limits = limits
         self.executor = Executor(deadline=kit.calls.deadline)
         self.metrics = Metrics()
+        if kit.backends.readback is not None:
+            self.metrics.show_readback(lambda: kit.documents.readback_seconds)
         self.hub = EventHub(self.metrics)
         self.encoded = EncodedDocuments()
         self.registrations = Buckets(rate=50.0, burst=200)
         self.checks = Buckets(rate=5.0, burst=50)
         self.pings = Pings(kit.backends.ping, self.executor)
+        self.background: set[asyncio.Task[None]] = set()
         self.draining = False
         self.started = False
         self.checker: Checker | None = None
