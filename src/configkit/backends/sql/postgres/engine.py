@@ -163,6 +163,7 @@ class PostgresDatabase:
         slots = self._slots
         if self._closed:
             raise ClosedError
+        pool = self._engine.pool
         if not slots.acquire(timeout=self.deadline):
             raise UnavailableError("every connection is busy; try again", backend=BACKEND, operation=operation)
         try:
@@ -174,7 +175,7 @@ class PostgresDatabase:
         finally:
             slots.release()
             if self._closed:
-                self._engine.dispose()
+                pool.dispose()  # the one that the connection went back to: the engine has a new one since
 
     @contextmanager
     def _noticing(self) -> Iterator[None]:
