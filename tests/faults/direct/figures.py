@@ -32,10 +32,16 @@ class Figure:
 MEASURED: list[Figure] = []
 
 
-def check(fault: str, what: str, value: float, bound: float, unit: str = "s", *, at_least: bool = False) -> None:
-    """Keep the figure for the table, and fail the test if it misses its bound."""
+def note(fault: str, what: str, value: float, bound: float, unit: str = "s", *, at_least: bool = False) -> Figure:
+    """Keep the figure for the table."""
     figure = Figure(fault, what, value, bound, unit, at_least)
     MEASURED.append(figure)
+    return figure
+
+
+def check(fault: str, what: str, value: float, bound: float, unit: str = "s", *, at_least: bool = False) -> None:
+    """Keep the figure for the table, and fail the test if it misses its bound."""
+    figure = note(fault, what, value, bound, unit, at_least=at_least)
     assert figure.kept, figure.row()
 
 

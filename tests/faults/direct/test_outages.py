@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from tests.faults.direct.figures import check
-from tests.faults.direct.site import SLACK, Site, names
+from tests.faults.direct.site import Site, names
 from tests.faults.direct.watching import Story, story
 from tests.faults.processes import ServerProcess
 

@@ -1,0 +1,71 @@
+"""PostgreSQL read-only, or ending every connection."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+from scripts.services.postgres import url
+
+from configkit.errors import UnavailableError
+from tests.faults.direct.figures import check
+from tests.faults.direct.site import DEADLINE, SLACK, Site
+from tests.faults.direct.test_hangs import NETWORK
+from tests.faults.direct.test_outages import CONVERGED, READ
+from tests.faults.direct.watching import story
+from tests.faults.processes import ServerProcess
+
+
+@contextmanager
+def superuser(site: Site) -> Iterator[psycopg.Connection]:
+    """Give a connection that may do everything."""
+    place = site.systems["postgres"].place
+    with psycopg.connect(url(place, "postgres", place.passwords["superuser"]), autocommit=True) as connection:
+        yield connection
+
+
+def set_read_only(connection: psycopg.Connection, state: str) -> None:
+    connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {state}".encode())
+    connection.execute("SELECT pg_reload_conf()")
+
+
+def test_a_database_that_is_read_only(site: Site, server: ServerProcess) -> None:
+    fault = "postgres read-only"
+    with story(site, server) as told, superuser(site) as connection:
+        connection.execute("SET default_transaction_read_only = off")
+        set_read_only(connection, "on")
+        try:
+            with told.in_use():
+                for what, write in (
+                    ("a value", lambda: told.api.put("k", 5)),
+                    ("a flag", lambda: told.api.set_flag(told.flag, on=True)),
+                    ("an instance", lambda: told.api.register("another")),
+                ):
+                    began = time.monotonic()
+                    answer = write()
+                    check(fault, f"answer to a write of {what}", time.monotonic() - began, DEADLINE + SLACK + NETWORK)
+                    assert (answer.status_code, answer.headers.get("retry-after")) == (503, "1"), answer.text
+                with pytest.raises(UnavailableError):
+                    told.kit.config.set("k", 5)
+                assert told.api.get("k", fresh=True).status_code == 200
+            check(fault, "errors of reads", len(told.wrong), 0, "errors")
+            check(fault, "slowest read", max(told.slowest.values()), READ)
+        finally:
+            set_read_only(connection, "off")
+        check(fault, "all well again after it", told.seconds_to_converge(), CONVERGED)
+
+
+def test_a_database_that_ends_every_connection(site: Site, server: ServerProcess) -> None:
+    fault = "postgres ends every connection"
+    with story(site, server) as told, superuser(site) as connection:
+        statuses = []
+        with told.in_use():
+            for number in range(5):
+                connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'configkit'")
+                statuses += [told.api.put("k", number).status_code, told.api.set_flag(told.flag, on=False).status_code]
+        check(fault, "writes right after it that failed, of 10", len([one for one in statuses if one != 200]), 0, "errors")
+        check(fault, "errors of reads", len(told.wrong), 0, "errors")
+        check(fault, "all well again after it", told.seconds_to_converge(), CONVERGED)
