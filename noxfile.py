@@ -44,10 +44,11 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Everything but the conformance suite; arguments go to pytest."""
+    """Everything but the conformance and the fault suite; arguments go to pytest."""
     install(session, "tests")
     provide_servers(session)
-    session.run("pytest", *(session.posargs or ["-n", "2", "--ignore=tests/conformance", "tests"]))
+    others = ["--ignore=tests/conformance", "--ignore=tests/faults/direct"]
+    session.run("pytest", *(session.posargs or ["-n", "2", *others, "tests"]))
 
 
 @nox.session
@@ -56,6 +57,14 @@ def conformance(session: nox.Session) -> None:
     install(session, "tests")
     provide_servers(session)
     session.run("pytest", "-n", "2", "tests/conformance", *session.posargs)
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """What happens when a system dies, hangs or forgets, measured on real servers of the session's own."""
+    install(session, "tests")
+    provide_servers(session)
+    session.run("pytest", *(session.posargs or ["tests/faults/direct"]))
 
 
 @nox.session(venv_backend="none")

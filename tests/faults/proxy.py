@@ -42,9 +42,9 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"proxy to {target}", daemon=True)
         self._thread.start()
-        self._server = asyncio.run_coroutine_threadsafe(
-            asyncio.start_server(self._serve, LOOPBACK, self.port), self._loop
-        ).result(5)
+        self._server = asyncio.run_coroutine_threadsafe(asyncio.start_server(self._serve, LOOPBACK, self.port), self._loop).result(
+            5
+        )
 
     def cut(self) -> None:
         """Reset every connection."""
@@ -136,7 +136,7 @@ class Proxy:
                 due, chunk = await queue.get()
                 if (wait := due - clock()) > 0:
                     await asyncio.sleep(wait)
-                while answers and self.holds_answers:
+                while answers and self.holds_answers:  # noqa: ASYNC110  it is set on other threads
                     await asyncio.sleep(0.005)
                 if self.silent:
                     lost.set()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import httpx2
 import psycopg
 import pytest
 from scripts.services.postgres import url
@@ -39,11 +40,12 @@ def test_a_database_that_is_read_only(site: Site, server: ServerProcess) -> None
         set_read_only(connection, "on")
         try:
             with told.in_use():
-                for what, write in (
-                    ("a value", lambda: told.api.put("k", 5)),
-                    ("a flag", lambda: told.api.set_flag(told.flag, on=True)),
-                    ("an instance", lambda: told.api.register("another")),
-                ):
+                writes: dict[str, Callable[[], httpx2.Response]] = {
+                    "a value": lambda: told.api.put("k", 5),
+                    "a flag": lambda: told.api.set_flag(told.flag, on=True),
+                    "an instance": lambda: told.api.register("another"),
+                }
+                for what, write in writes.items():
                     began = time.monotonic()
                     answer = write()
                     check(fault, f"answer to a write of {what}", time.monotonic() - began, DEADLINE + SLACK + NETWORK)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 
 import httpx2
@@ -36,7 +36,10 @@ def in_redis(site: Site) -> Iterator[bytes]:
 
 def in_kafka(site: Site) -> Iterator[bytes]:
     """Yield every record."""
-    arguments = options(Address(site.variables["KAFKA_BOOTSTRAP_SERVERS"]), seconds=5.0) | {"group_id": None, "metrics_enabled": False}
+    arguments = options(Address(site.variables["KAFKA_BOOTSTRAP_SERVERS"]), seconds=5.0) | {
+        "group_id": None,
+        "metrics_enabled": False,
+    }
     with making(arguments), closing(KafkaConsumer(**arguments)) as consumer:
         places = [TopicPartition(topic, part) for topic in consumer.topics() for part in consumer.partitions_for_topic(topic)]
         consumer.assign(places)
@@ -69,7 +72,9 @@ def through_everything(site: Site, api: Api, canary: str) -> tuple[list[httpx2.R
         masked.append(api.http.put("/api/v1/config/secret", params={**api.where, "environment": "nowhere"}, json={"value": canary}))
         masked.append(api.http.post("/api/v1/config", json={"key": "k", "value": canary, "is_encrypted": True, **api.where}))
         masked.append(
-            api.http.put("/api/v1/config/secret", params=api.where, json={"value": canary}, headers={"Idempotency-Key": canary[:16]})
+            api.http.put(
+                "/api/v1/config/secret", params=api.where, json={"value": canary}, headers={"Idempotency-Key": canary[:16]}
+            )
         )
         masked.append(api.http.get("/api/v1/config", params=api.where))
         masked.append(api.http.get("/api/v1/config/secret/history", params=api.where))
@@ -101,11 +106,12 @@ def test_a_secret_is_in_vault_and_nowhere_else(site: Site, server: ServerProcess
         masked, shown = through_everything(site, told.api, canary)
         told.kit.config.set("mine", canary, is_encrypted=True)
         assert told.kit.config.get("mine") == canary
-        for act in (
+        acts: list[Callable[[], object]] = [
             lambda: told.kit.config.set("mine", canary, expected_version=99),
             lambda: told.kit.config.set("mine", canary, is_encrypted=True, comment=None),
             lambda: told.kit.config.rollback("mine", 1),
-        ):
+        ]
+        for act in acts:
             with suppress(ConfigKitError):
                 act()
         told.seconds_to_converge()

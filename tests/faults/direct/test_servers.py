@@ -17,7 +17,6 @@ from configkit.models import ConfigChanged, Event
 from tests.faults.direct.figures import check, note
 from tests.faults.direct.site import DEADLINE, ENVIRONMENT, Api, Site, apis, fresh_name
 from tests.faults.direct.test_outages import CONVERGED
-from tests.faults.direct.watching import story
 from tests.faults.processes import ServerProcess
 from tests.unit.backends.zookeeper.zoo import nodes, plain
 from tests.waiting import eventually
@@ -137,9 +136,8 @@ def load(api: Api, over: threading.Event, wrong: list[str], counts: list[int]) -
     while not over.is_set():
         number += 1
         try:
-            for answer in (api.create(f"{key}-{number}", number), api.get("k"), api.put("k", number), api.instances()):
-                if answer.status_code >= 400:
-                    wrong.append(f"{answer.status_code} {answer.text}")
+            answers = (api.create(f"{key}-{number}", number), api.get("k"), api.put("k", number), api.instances())
+            wrong += [f"{answer.status_code} {answer.text}" for answer in answers if answer.status_code >= 400]
         except httpx2.TransportError as error:
             if not over.is_set():
                 wrong.append(repr(error))
@@ -180,9 +178,8 @@ def owner_of(there: dict[str, tuple[dict[str, object], object]]) -> int | None:
 def load_until_gone(api: Api, wrong: list[str]) -> None:
     for number in range(10_000):
         try:
-            for answer in (api.put("k", number), api.get("k")):
-                if answer.status_code >= 500:
-                    wrong.append(f"{answer.status_code} {answer.text}")
+            answers = (api.put("k", number), api.get("k"))
+            wrong += [f"{answer.status_code} {answer.text}" for answer in answers if answer.status_code >= 500]
         except httpx2.TransportError:
             return
 

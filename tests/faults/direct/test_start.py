@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import pytest
 
@@ -89,4 +88,3 @@ def test_a_server_that_starts_without_its_database(site: Site) -> None:
             check(fault, "server: ready after its return", time.monotonic() - began, CONVERGED)
     finally:
         early.close()
-        print(Path(early.log).read_text(encoding="utf-8")[-2000:])

@@ -38,7 +38,9 @@ def member(site: Site, service: str) -> Iterator[subprocess.Popen[str]]:
     """Run a service that registers itself."""
     plain_env = {name: value for name, value in os.environ.items() if not name.startswith("CONFIGKIT_")}
     command = [sys.executable, "-c", _MEMBER, service]
-    process = subprocess.Popen(command, env={**plain_env, **site.variables}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, env={**plain_env, **site.variables}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert process.stdin is not None
     assert process.stdout is not None
     with process.stdin, process.stdout:
