@@ -411,6 +411,24 @@ class IdempotencyStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Examination:
+    """
+    What a closer look at a system that works has found.
+
+    Attributes:
+        version: The system's release; None: it does not say.
+        detail: What there is of configkit, in a few words.
+        clock: What time it is there.
+        notes: What works less well than it could, each with the remedy.
+    """
+
+    version: str | None = None
+    detail: str = ""
+    clock: datetime | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Backends:
     """
     What one client runs on, as wired for its mode.

@@ -63,7 +63,14 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         None,
         validation_alias=_either("DATABASE_URL"),
-        description="The database; in embedded mode sqlite:////path/to/configkit.db.",
+        description="The database: in embedded mode sqlite:////path/to/configkit.db, in direct mode "
+        "postgresql://user:password@host/database.",
+    )
+    database_schema: str = Field(
+        "configkit",
+        pattern="^[a-z_][a-z0-9_]{0,62}$",
+        validation_alias=_own("DATABASE_SCHEMA"),
+        description="The PostgreSQL schema that the tables lie in.",
     )
     redis_host: str | None = Field(None, validation_alias=_either("REDIS_HOST"), description="Redis, the cache of direct mode.")
     redis_port: int = Field(6379, ge=1, le=65535, validation_alias=_either("REDIS_PORT"), description="Its port.")

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from configkit.cli import config, demonstration, exits, flags, journal, keys, migrate, serve, services, tokens, transfer
+from configkit.cli import config, demonstration, doctor, exits, flags, journal, keys, migrate, serve, services, tokens, transfer
 from configkit.cli.commands import Group, options_first
 from configkit.cli.opening import Where
 from configkit.cli.output import printable
@@ -36,6 +36,7 @@ serve.add_to(app)
 journal.add_to(app)
 keys.add_to(app)
 migrate.add_to(app)
+doctor.add_to(app)
 demonstration.add_to(app)
 
 _Misused: type[Any] = typer.BadParameter.__mro__[2]

@@ -31,7 +31,7 @@ OPTIONS: dict[str, Any] = {
     ],
     "mode": Annotated[
         str | None,
-        _option("--mode", metavar="MODE", text="embedded, remote or memory. (CONFIGKIT_MODE)"),
+        _option("--mode", metavar="MODE", text="embedded, direct, remote or memory. (CONFIGKIT_MODE)"),
     ],
     "environment": Annotated[
         str | None,

@@ -18,8 +18,9 @@ def migrate(session: Session) -> None:
     """
     Make the tables in the PostgreSQL database of DATABASE_URL, or bring them up to date.
 
-    They lie in a schema of their own, `configkit`. Servers of the release before go on working. A server does the same
-    when it starts, so this is for a user with more rights than the server's, or for a step of its own in a deployment.
+    They lie in a schema of their own (`configkit`, or what CONFIGKIT_DATABASE_SCHEMA says). Servers of the release before
+    go on working. A server does the same when it starts, so this is for a user with more rights than the server's, or for
+    a step of its own in a deployment.
     """
     url = session.settings.database_url
     if url is None or url.get_secret_value().startswith("sqlite:"):
@@ -29,5 +30,5 @@ def migrate(session: Session) -> None:
         )
     from configkit.backends.sql import migrate_postgres  # noqa: PLC0415  the extra is needed by this command alone
 
-    number = migrate_postgres(url, deadline=session.settings.deadline)
+    number = migrate_postgres(url, deadline=session.settings.deadline, schema=session.settings.database_schema)
     session.out.done(f"the tables are up to date (schema {number})", {"schema": number})

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from configkit.client import ConfigKit
+from configkit.client import START_SECONDS, ConfigKit
 from configkit.errors import InvalidDocumentError
 from configkit.models import Origin
 from configkit.ports import Backends
 
 if TYPE_CHECKING:
     from configkit.settings import Settings
+
+LEAST_START_SECONDS = 0.4
+"""How long a new client waits for its first reads, even if opening the backends took its time."""
 
 
 def connect(
@@ -84,8 +88,10 @@ def open_kit(settings: Settings, *, explicit: bool, origin: Origin | None = None
         origin: Who changes are journalled as.
         serves: It is a server's, which also does what must be done for the whole deployment.
     """
+    began = time.monotonic()
+    backends = open_backends(settings, explicit=explicit, serves=serves)
     return ConfigKit(
-        open_backends(settings, explicit=explicit, serves=serves),
+        backends,
         service_name=settings.service_name,
         environment=settings.environment,
         environments=settings.supported_environments,
@@ -93,6 +99,7 @@ def open_kit(settings: Settings, *, explicit: bool, origin: Origin | None = None
         origin=origin or Origin(settings.service_name or "library", f"library {os.uname().nodename} pid {os.getpid()}"),
         registry_enabled=settings.service_registry_enabled,
         instance_id=settings.service_instance_id,
+        start_within=max(LEAST_START_SECONDS, START_SECONDS - (time.monotonic() - began)),
     )
 
 

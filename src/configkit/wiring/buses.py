@@ -13,7 +13,7 @@ from configkit.ports import EventBus
 
 logger = logging.getLogger("configkit.bus")
 
-FIRST_SECONDS = 0.8
+FIRST_SECONDS = 0.5
 """How long a subscription waits for the buses that take their time; a start without them must not take longer."""
 RETRY_SECONDS = (0.5, 5.0)
 

@@ -20,6 +20,7 @@ from configkit.wiring.buses import MergedBus, WatchBus
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
+    from configkit.backends.kafka import Address
     from configkit.backends.kafka.events import KafkaEvents
     from configkit.backends.redis.shared import SharedRedis
     from configkit.backends.sql.postgres.opening import PostgresPieces
@@ -66,7 +67,7 @@ def open_direct(settings: Settings, *, serves: bool) -> Backends:
         MissingExtraError: A configured system needs an optional dependency.
         AccessDeniedError: PostgreSQL refused the credentials.
     """
-    _require(settings)
+    require(settings)
     with ExitStack() as undo:
         parts = _open(settings, serves=serves, undo=undo)
         backends = _assemble(settings, parts, serves=serves)
@@ -74,30 +75,23 @@ def open_direct(settings: Settings, *, serves: bool) -> Backends:
     return backends
 
 
-def _require(settings: Settings) -> None:
+def require(settings: Settings) -> None:
+    """Raise `InvalidDocumentError` unless both systems are configured that the direct mode cannot do without."""
     for name, given in (("VAULT_ADDR", settings.vault_addr), ("DATABASE_URL", settings.database_url)):
         if not given:
             raise InvalidDocumentError("the direct mode needs Vault and PostgreSQL; set it", pointer=f"/{name}")
 
 
 def _open(settings: Settings, *, serves: bool, undo: ExitStack) -> _Parts:
-    vault = _vault(settings)
+    vault = vault_of(settings)
     undo.callback(vault.close)
-    redis = _redis(settings)
-    kafka = _kafka(settings)
-    zookeeper = _zookeeper(settings, serves=serves)
+    redis = redis_of(settings)
+    kafka = kafka_of(settings)
+    zookeeper = zookeeper_of(settings, serves=serves)
     for part in (redis, kafka, zookeeper):
         if part is not None:
             undo.callback(part.close)
-    from configkit.backends.sql import open_postgres  # noqa: PLC0415  only this mode needs it
-
-    sql = open_postgres(
-        _shown(settings.database_url) or "",
-        deadline=settings.deadline,
-        migrate=serves,
-        role="server" if serves else "library",
-        listens=kafka is None,
-    )
+    sql = postgres_of(settings, serves=serves, listens=kafka is None)
     undo.callback(sql.close)
     return _Parts(vault, sql, redis, kafka, zookeeper)
 
@@ -162,7 +156,22 @@ def _pings(parts: _Parts) -> dict[str, Callable[[], None]]:
     return pings
 
 
-def _vault(settings: Settings) -> VaultConfigStore | VaultKv1ConfigStore:
+def postgres_of(settings: Settings, *, serves: bool, listens: bool) -> PostgresPieces:
+    """Return what lies in PostgreSQL, its tables migrated for a server."""
+    from configkit.backends.sql import open_postgres  # noqa: PLC0415  only this mode needs it
+
+    return open_postgres(
+        _shown(settings.database_url) or "",
+        deadline=settings.deadline,
+        migrate=serves,
+        role="server" if serves else "library",
+        schema=settings.database_schema,
+        listens=listens,
+    )
+
+
+def vault_of(settings: Settings) -> VaultConfigStore | VaultKv1ConfigStore:
+    """Return the store in Vault."""
     from configkit.backends.vault import open_vault  # noqa: PLC0415  only this mode needs it
 
     return open_vault(
@@ -184,7 +193,8 @@ def _vault(settings: Settings) -> VaultConfigStore | VaultKv1ConfigStore:
     )
 
 
-def _redis(settings: Settings) -> SharedRedis | None:
+def redis_of(settings: Settings) -> SharedRedis | None:
+    """Return the caches in Redis; None: it is not configured."""
     if not settings.redis_host:
         return None
     from configkit.backends.redis import Address, Tls, open_redis  # noqa: PLC0415  only where it is configured
@@ -201,13 +211,21 @@ def _redis(settings: Settings) -> SharedRedis | None:
     return open_redis(address, namespace=settings.redis_namespace)
 
 
-def _kafka(settings: Settings) -> KafkaEvents | None:
+def kafka_of(settings: Settings) -> KafkaEvents | None:
+    """Return the events on Kafka; None: it is not configured."""
     if not settings.kafka_bootstrap_servers:
         return None
-    from configkit.backends.kafka import Address, open_kafka  # noqa: PLC0415  only where it is configured
+    from configkit.backends.kafka import open_kafka  # noqa: PLC0415  only where it is configured
 
-    address = Address(
-        settings.kafka_bootstrap_servers,
+    return open_kafka(brokers_of(settings), topic=settings.kafka_topic_config_updates, deadline=settings.deadline)
+
+
+def brokers_of(settings: Settings) -> Address:
+    """Return how Kafka is reached."""
+    from configkit.backends.kafka import Address  # noqa: PLC0415  only where it is configured
+
+    return Address(
+        settings.kafka_bootstrap_servers or "",
         protocol=settings.kafka_security_protocol,
         mechanism=settings.kafka_sasl_mechanism,
         username=settings.kafka_sasl_username,
@@ -216,10 +234,10 @@ def _kafka(settings: Settings) -> KafkaEvents | None:
         certificate_file=settings.kafka_ssl_certfile,
         key_file=settings.kafka_ssl_keyfile,
     )
-    return open_kafka(address, topic=settings.kafka_topic_config_updates, deadline=settings.deadline)
 
 
-def _zookeeper(settings: Settings, *, serves: bool) -> ZooKeeperRegistry | None:
+def zookeeper_of(settings: Settings, *, serves: bool) -> ZooKeeperRegistry | None:
+    """Return the registry in ZooKeeper; None: it is not configured, or the registry is switched off."""
     if not settings.zookeeper_hosts or not settings.service_registry_enabled:
         return None
     from configkit.backends.zookeeper import SERVER_SESSION_SECONDS, Security, open_zookeeper  # noqa: PLC0415  only where it is configured

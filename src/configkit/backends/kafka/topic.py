@@ -48,6 +48,12 @@ def ensure(address: Address, name: str, *, seconds: float) -> Topic:
     return found
 
 
+def look(address: Address, name: str, *, seconds: float) -> tuple[int, Topic | None]:
+    """Return how many brokers there are, and the topic if it is there. Raises as `ensure` does; makes nothing."""
+    with driver.translated(address, "look at the topic"), _admin(address, seconds) as admin:
+        return len(admin.describe_cluster()["brokers"]), _find(admin, name)
+
+
 @contextmanager
 def _admin(address: Address, seconds: float) -> Iterator[KafkaAdminClient]:
     arguments = driver.options(address, seconds=seconds * 0.45)  # connecting and asking are two steps

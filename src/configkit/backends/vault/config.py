@@ -33,7 +33,7 @@ class VaultConfigStore:
     """
 
     def __init__(self, session: Session, *, environments: frozenset[str] | None = None) -> None:
-        self._session = session
+        self._session = self.session = session
         self._engine = Engine(session)
         self._listing = Listing(session, self._engine, self._live_or_none, environments=environments)
         self.ping = session.ping

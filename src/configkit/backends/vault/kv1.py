@@ -55,7 +55,7 @@ class VaultKv1ConfigStore:
     """
 
     def __init__(self, session: Session, *, environments: frozenset[str] | None = None) -> None:
-        self._session = session
+        self._session = self.session = session
         self._mount = session.mount
         self._listing = Listing(session, self, self._live_or_none, environments=environments)
         self.ping = session.ping

@@ -26,7 +26,7 @@ from configkit.errors import UnavailableError
 
 log = logging.getLogger("configkit.postgres")
 
-FIRST_ATTEMPT = 0.8
+FIRST_ATTEMPT = 0.5
 """Seconds for which opening waits for the server: a start without it must not take longer than a second."""
 
 Role = Literal["server", "library"]
