@@ -117,6 +117,7 @@ class EventHub:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._recent: deque[Frame] = deque(maxlen=KEPT)
+        self._told: dict[str, None] = {}
         self._readers: set[Reader] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
@@ -183,6 +184,8 @@ class EventHub:
                 self._tell_resync(reader, "events may have been missed")
             return
         frame = frame_of(event)
+        if self._was_told(frame.id):
+            return
         self._metrics.events.labels(frame.kind).inc()
         self._recent.append(frame)
         for reader in self._readers:
@@ -192,6 +195,15 @@ class EventHub:
             # A token may have been revoked: readers come back, and show what they have.
             for reader in self._readers:
                 reader.end()
+
+    def _was_told(self, event_id: str) -> bool:
+        """Whether the event came before: several buses may tell of one change, and each of them more than once."""
+        if event_id in self._told:
+            return True
+        self._told[event_id] = None
+        if len(self._told) > KEPT:
+            del self._told[next(iter(self._told))]
+        return False
 
     def _tell_resync(self, reader: Reader, reason: str) -> None:
         self._metrics.resyncs.inc()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,10 @@ from configkit.client import ConfigKit
 from configkit.models import Origin
 from configkit.ports import SCOPES, Backends, Token
 from configkit.registry.addresses import AddressPolicy
+from configkit.wiring.buses import MergedBus
 from configkit_server import Limits, TokenAuth, create_app
 from configkit_server.serving import serving
+from tests.directs import direct_server, fresh_direct
 from tests.waiting import eventually
 
 PLACE = {"environment": "development", "service_name": "asr-service"}
@@ -70,6 +72,36 @@ class Deployed:
         return made
 
 
+_KINDS = ["memory"]
+
+
+@contextmanager
+def deploying(kind: str) -> Iterator[None]:
+    """Let `deployed` serve new deployments of *kind* for the block: memory (sqlite counts as that) or direct."""
+    _KINDS.append(kind)
+    try:
+        yield
+    finally:
+        _KINDS.pop()
+
+
+@contextmanager
+def variables_of_a_new_deployment() -> Iterator[dict[str, str]]:
+    """Give what a process must be told to run on a new deployment of the present kind; none where a folder suffices."""
+    if _KINDS[-1] != "direct":
+        yield {}
+        return
+    with fresh_direct() as variables:
+        yield variables
+
+
+@contextmanager
+def new_deployment() -> Iterator[Backends]:
+    """Give the backends of a new deployment of the present kind; nothing of it is left afterwards."""
+    with variables_of_a_new_deployment() as variables:
+        yield direct_server(variables) if variables else open_memory()
+
+
 @contextmanager
 def deployed(
     backends: Backends | None = None,
@@ -79,12 +111,22 @@ def deployed(
     registry_enabled: bool = True,
     addresses: AddressPolicy | None = None,
 ) -> Iterator[Deployed]:
-    """Serve *backends*, by default a new deployment in memory."""
-    with ConfigKit(backends or open_memory(), registry_enabled=registry_enabled) as kit:
+    """Serve *backends*, by default a new deployment."""
+    with ExitStack() as stack:
+        backends = backends or stack.enter_context(new_deployment())
+        kit = stack.enter_context(ConfigKit(backends, registry_enabled=registry_enabled))
         auth = TokenAuth(kit.backends.tokens, extra=extra)
         app = create_app(kit, auth=auth, limits=limits, addresses=addresses or AddressPolicy())
         with serving(app) as url, httpx2.Client(base_url=url, timeout=10.0) as http:
+            _settled(kit, http)
             yield Deployed(kit, url, http)
+
+
+def _settled(kit: ConfigKit, http: httpx2.Client) -> None:
+    """Wait for the buses that take their time: one that comes late tells of a gap, which most tests are not about."""
+    bus = kit.backends.bus
+    if isinstance(bus, MergedBus):
+        eventually(lambda: http.get("/ready").status_code == 200 and not bus.waiting, timeout=15.0)
 
 
 def sqlite(folder: Path) -> Backends:

@@ -13,20 +13,37 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import httpx2
+import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from configkit.backends.memory import open_memory
 from configkit.client import ConfigKit
 from configkit_server import TokenAuth, create_app, running
 from configkit_server.serving import serving
-from tests.server.deployment import CONFIG, FLAGS, PLACE, REGISTRY
+from tests.directs import direct_server
+from tests.server.deployment import (
+    CONFIG,
+    FLAGS,
+    PLACE,
+    REGISTRY,
+    Deployed,
+    deployed,
+    new_deployment,
+    sqlite,
+    variables_of_a_new_deployment,
+)
 from tests.waiting import eventually
 
 
 @contextmanager
 def process(folder: Path, *arguments: str, **variables: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run uvicorn on the module's application, with its data in *folder*, and give it with its URL."""
+    """Run uvicorn on the module's application, with its data in *folder* or on the real servers, and give it with its URL."""
+    with variables_of_a_new_deployment() as of_deployment, _process(folder, *arguments, **of_deployment, **variables) as running:
+        yield running
+
+
+@contextmanager
+def _process(folder: Path, *arguments: str, **variables: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("CONFIGKIT_") and name != "DATABASE_URL"}
@@ -119,6 +136,7 @@ def test_health_checks_call_loopback_only_where_the_process_is_bound_to_it(tmp_p
             assert httpx2.post(f"{url}{REGISTRY}/register", json=body).status_code == status
 
 
+@pytest.mark.once(reason="it has no server")
 def test_importing_the_module_opens_nothing(tmp_path: Path) -> None:
     code = "import configkit_server.main, os; print(os.listdir(os.environ['XDG_DATA_HOME']))"
     done = subprocess.run(
@@ -128,7 +146,7 @@ def test_importing_the_module_opens_nothing(tmp_path: Path) -> None:
 
 
 def test_the_api_can_be_mounted_in_another_application() -> None:
-    with ConfigKit(open_memory()) as kit:
+    with new_deployment() as backends, ConfigKit(backends) as kit:
         api = create_app(kit, auth=TokenAuth(kit.backends.tokens))
 
         @asynccontextmanager
@@ -148,7 +166,7 @@ def test_the_api_can_be_mounted_in_another_application() -> None:
 
 
 def test_a_mounted_api_begins_by_itself() -> None:
-    with ConfigKit(open_memory()) as kit:
+    with new_deployment() as backends, ConfigKit(backends) as kit:
         api = create_app(kit, auth=TokenAuth(kit.backends.tokens))
         try:
             with serving(Starlette(routes=[Mount("/settings", api)])) as url:
@@ -160,14 +178,18 @@ def test_a_mounted_api_begins_by_itself() -> None:
             asyncio.run(api.state.configkit.stop())
 
 
-def test_two_servers_on_one_file_tell_each_other(tmp_path: Path) -> None:
-    from tests.server.deployment import deployed, sqlite
+def test_two_servers_of_one_deployment_tell_each_other(kind: str, tmp_path: Path) -> None:
+    with variables_of_a_new_deployment() as variables:
+        opened = [direct_server(variables) if kind == "direct" else sqlite(tmp_path) for _ in range(2)]
+        with deployed(opened[0]) as one, deployed(opened[1]) as other:
+            _tell_each_other(one, other)
 
-    with deployed(sqlite(tmp_path)) as one, deployed(sqlite(tmp_path)) as other:
-        one.create("a", 1)
-        assert other.http.get(f"{CONFIG}/a", params=PLACE).json()["value"] == 1
-        changed = other.http.put(f"{CONFIG}/a", params=PLACE, json={"value": 2}).json()
-        eventually(lambda: one.http.get(f"{CONFIG}/a", params=PLACE).json() == changed, timeout=3.0)
-        other.http.post(FLAGS, json={"name": "f", "environment": "development", "is_enabled": True, "rollout_percentage": 100})
-        question = {"flag_name": "f", "environment": "development"}
-        eventually(lambda: one.http.post(f"{FLAGS}/evaluate", json=question).json()["enabled"], timeout=3.0)
+
+def _tell_each_other(one: Deployed, other: Deployed) -> None:
+    one.create("a", 1)
+    assert other.http.get(f"{CONFIG}/a", params=PLACE).json()["value"] == 1
+    changed = other.http.put(f"{CONFIG}/a", params=PLACE, json={"value": 2}).json()
+    eventually(lambda: one.http.get(f"{CONFIG}/a", params=PLACE).json() == changed, timeout=3.0)
+    other.http.post(FLAGS, json={"name": "f", "environment": "development", "is_enabled": True, "rollout_percentage": 100})
+    question = {"flag_name": "f", "environment": "development"}
+    eventually(lambda: one.http.post(f"{FLAGS}/evaluate", json=question).json()["enabled"], timeout=3.0)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
+import pytest
 
 from configkit.models import ConfigChanged, ConfigPath, Origin, Resync
 from configkit.ports import SCOPES
@@ -185,6 +186,7 @@ async def _hub(*events: ConfigChanged | Resync) -> EventHub:
     return hub
 
 
+@pytest.mark.once(reason="it has no server")
 def test_a_slow_reader_is_told_to_read_again_and_the_others_are_not_held_up() -> None:
     async def scene() -> tuple[list[bytes], list[bytes]]:
         hub = await _hub()
@@ -203,6 +205,7 @@ def test_a_slow_reader_is_told_to_read_again_and_the_others_are_not_held_up() ->
     assert slow[0].startswith(f"id: log-{WAITING + 1}\n".encode())
 
 
+@pytest.mark.once(reason="it has no server")
 def test_a_place_that_is_too_far_back_is_unknown() -> None:
     async def scene(last: str) -> list[bytes]:
         hub = await _hub(*(_changed(number + 1) for number in range(KEPT + 10)))
@@ -213,6 +216,20 @@ def test_a_place_that_is_too_far_back_is_unknown() -> None:
     assert len(asyncio.run(scene(f"log-{KEPT}"))) == 10
 
 
+@pytest.mark.once(reason="it has no server")
+def test_an_event_that_comes_twice_is_told_once() -> None:
+    async def scene() -> list[bytes]:
+        hub = await _hub()
+        reader = hub.open(EVERYTHING, None)
+        for number in (1, 2, 1, 2, 3):
+            hub.on_event(_changed(number))
+        await asyncio.sleep(0)
+        return await reader.take(1.0)
+
+    assert [frame.split(b"\n")[0] for frame in asyncio.run(scene())] == [b"id: log-1", b"id: log-2", b"id: log-3"]
+
+
+@pytest.mark.once(reason="it has no server")
 def test_a_gap_on_the_bus_is_told_and_forgets_every_place() -> None:
     async def scene() -> tuple[list[bytes], list[bytes]]:
         hub = await _hub(_changed(1))

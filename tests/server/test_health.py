@@ -33,6 +33,7 @@ def _fails() -> None:
     raise UnavailableError("gone", backend="test", operation="ping")
 
 
+@pytest.mark.once(reason="it brings a backend that is away")
 def test_a_backend_that_is_away_is_named() -> None:
     backends = replace(open_memory(), ping={"memory": _fails, "other": lambda: None})
     with deployed(backends) as server:
@@ -45,6 +46,7 @@ def test_a_backend_that_is_away_is_named() -> None:
         assert (components["memory"]["status"], components["other"]["status"]) == ("unhealthy", "healthy")
 
 
+@pytest.mark.once(reason="it brings a backend that is away")
 def test_a_backend_that_hangs_costs_its_deadline_and_no_more() -> None:
     release = threading.Event()
     backends = replace(open_memory(), ping={"memory": lambda: release.wait(60)})  # type: ignore[dict-item]
@@ -84,6 +86,7 @@ def _lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.name == "configkit.access"]
 
 
+@pytest.mark.once(reason="it brings a backend that is away")
 def test_without_its_store_the_server_answers_503_and_known_values() -> None:
     backends, switch = _switchable()
     with deployed(backends) as server:
@@ -103,6 +106,7 @@ def test_without_its_store_the_server_answers_503_and_known_values() -> None:
             assert answer.headers["retry-after"] == "1"
 
 
+@pytest.mark.once(reason="it brings a backend that is away")
 def test_what_was_unavailable_may_be_sent_again_with_the_same_key() -> None:
     backends, switch = _switchable()
     with deployed(backends) as server:
@@ -161,6 +165,7 @@ def test_the_line_in_the_log_names_the_token(caplog: pytest.LogCaptureFixture) -
     assert [line.split(" GET")[0] for line in lines if line.startswith("line-")] == ["line-1 deployer", "line-2 -"]
 
 
+@pytest.mark.once(reason="it is about the embedded file")
 def test_another_master_key_than_the_files_is_503_and_named(tmp_path: Path) -> None:
     with deployed(sqlite(tmp_path)) as server:
         server.create("s", "canary", is_encrypted=True)

@@ -21,6 +21,7 @@ from configkit_server.table import OPERATIONS
 from tests.server.deployment import CONFIG, PLACE, Deployed, problem
 
 
+@pytest.mark.once(reason="it has no server")
 def test_a_secret_of_a_token_is_long_and_only_its_digest_is_comparable() -> None:
     made = {tokens.new_secret() for _ in range(100)}
     assert len(made) == 100
@@ -28,6 +29,7 @@ def test_a_secret_of_a_token_is_long_and_only_its_digest_is_comparable() -> None
     assert tokens.digest("ck_x") == "9e3feed2f68ba61df273f9c0fee14fc9e79bbcdf6d7409ad0c8c81af338f0b78"
 
 
+@pytest.mark.once(reason="it has no server")
 def test_a_bucket_gives_its_burst_then_its_rate_and_is_each_callers_own() -> None:
     now = 0.0
     buckets = Buckets(rate=2.0, burst=3, clock=lambda: now)
@@ -47,6 +49,7 @@ def test_a_bucket_gives_its_burst_then_its_rate_and_is_each_callers_own() -> Non
         buckets.take("a")
 
 
+@pytest.mark.once(reason="it has no server")
 def test_buckets_forget_the_least_recent_caller() -> None:
     buckets = Buckets(rate=1.0, burst=1, callers=2, clock=lambda: 0.0)
     for caller in ("a", "b", "c", "a"):
@@ -72,6 +75,7 @@ def test_buckets_forget_the_least_recent_caller() -> None:
         ("", set()),
     ],
 )
+@pytest.mark.once(reason="it has no server")
 def test_if_match_names_versions_of_its_layer(given: str, versions: set[int] | None) -> None:
     assert etags.expected_versions(given, "s") == versions
 
@@ -89,6 +93,7 @@ def test_if_match_names_versions_of_its_layer(given: str, versions: set[int] | N
         ("/api/v1/registry/services/a/url/", "chooseInstance"),
     ],
 )
+@pytest.mark.once(reason="it has no server")
 def test_a_raw_path_leads_to_its_operation(path: str, name: str) -> None:
     assert Router(OPERATIONS).find("GET", path.encode())[0].name == name
 
@@ -106,18 +111,21 @@ def test_a_raw_path_leads_to_its_operation(path: str, name: str) -> None:
         "api/v1/config",
     ],
 )
+@pytest.mark.once(reason="it has no server")
 def test_a_raw_path_that_is_none_leads_nowhere(path: str) -> None:
     with pytest.raises(ProblemError) as caught:
         Router(OPERATIONS).find("GET", path.encode())
     assert caught.value.kind.status in (404, 405)
 
 
+@pytest.mark.once(reason="it has no server")
 def test_the_raw_path_is_below_where_the_application_is_mounted() -> None:
     assert raw_path({"raw_path": b"/in/live", "root_path": "/in", "path": "/in/live"}) == b"/live"
     assert raw_path({"raw_path": b"/inner/live", "root_path": "/in", "path": "/inner/live"}) == b"/inner/live"
     assert raw_path({"path": "/api/a%b\x00"}) == b"/api/a%25b%00"
 
 
+@pytest.mark.once(reason="it has no server")
 def test_a_call_that_does_not_return_is_given_up_at_its_deadline() -> None:
     release = threading.Event()
 
@@ -136,6 +144,7 @@ def test_a_call_that_does_not_return_is_given_up_at_its_deadline() -> None:
     assert asyncio.run(scene()) < 1.0
 
 
+@pytest.mark.once(reason="it has no server")
 def test_backends_are_not_asked_more_often_than_twice_a_second() -> None:
     asked: list[int] = []
 

@@ -20,7 +20,7 @@ Schema = dict[str, Any]
 ENVIRONMENT: Schema = {"type": "string", "x-environment": True}
 """The OpenAPI document puts the deployment's environments in its place."""
 SERVICE: Schema = {"type": "string", "pattern": "^([a-z0-9]([a-z0-9._-]{0,98}[a-z0-9])?|_shared)$"}
-FOREIGN_SERVICE: Schema = {"type": "string", "pattern": "^([A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?|_shared)$"}
+FOREIGN_SERVICE: Schema = {"type": "string", "pattern": "^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?$"}
 KEY: Schema = {"type": "string", "maxLength": 255, "pattern": "^[A-Za-z0-9]((\\.?[A-Za-z0-9_-])*\\.?[A-Za-z0-9_])?$"}
 INSTANCE: Schema = {"type": "string", "maxLength": 255, "pattern": "^[A-Za-z0-9]((\\.?[A-Za-z0-9_:-])*\\.?[A-Za-z0-9_])?$"}
 ZONE: Schema = {"type": "string", "pattern": "^[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$"}
