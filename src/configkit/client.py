@@ -27,7 +27,7 @@ from configkit.registry.lifecycle import Registered, Registrar
 
 logger = logging.getLogger("configkit")
 
-START_SECONDS = 1.0
+START_SECONDS = 0.9
 HOUSEKEEPING_SECONDS = 0.25
 DENIED_SECONDS = 30.0
 """What was denied is asked for again this much later: credentials change seldom."""
@@ -65,6 +65,7 @@ class ConfigKit:
         environments: Those that exist.
         deadline: Seconds within which every call is answered.
         registry_enabled: False makes registering do nothing.
+        start_within: Seconds for which making it waits for the first reads.
         threads: False for tests: every call runs in its caller's thread, and nothing runs in the background.
     """
 
@@ -80,6 +81,7 @@ class ConfigKit:
         registry_enabled: bool = True,
         instance_id: str | None = None,
         threads: bool = True,
+        start_within: float = START_SECONDS,
     ) -> None:
         self.environment = check_environment(environment, allowed=environments)
         self.service_name = None if service_name is None else check_service_name(service_name)
@@ -88,6 +90,7 @@ class ConfigKit:
         self.backends = backends
         self.origin = origin or Origin(self.service_name or "library", f"library {os.uname().nodename} pid {os.getpid()}")
         self._threads = threads
+        self._start_within = start_within
         self._listeners: list[Callable[[Event], None]] = []
         self.calls = Calls(workers=16 if threads else 0, deadline=deadline)
         self.documents = Documents(
@@ -233,7 +236,7 @@ class ConfigKit:
         first = threading.Event()
         self._housekeeper = threading.Thread(target=self._keep_house, args=(first, self._stop), name="configkit", daemon=True)
         self._housekeeper.start()
-        first.wait(START_SECONDS)
+        first.wait(self._start_within)
 
     def _keep_house(self, first: threading.Event, stop: threading.Event) -> None:
         pause = HOUSEKEEPING_SECONDS

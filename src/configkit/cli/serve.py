@@ -111,9 +111,12 @@ def _bound(host: str, port: int) -> socket.socket:
 
 def _describe(kit: ConfigKit, settings: Settings, address: str) -> None:
     place = f", in {database_file(settings, explicit=True).removeprefix('sqlite:///')}" if kit.backends.mode == "embedded" else ""
-    has_tokens = settings.token is not None or bool(kit.backends.tokens and kit.calls.run(kit.backends.tokens.all))
     reach = "this machine only" if is_loopback(address) else "other machines too"
-    need = "with a token" if has_tokens else "without credentials, since none are configured"
+    try:
+        has_tokens = settings.token is not None or bool(kit.backends.tokens and kit.calls.run(kit.backends.tokens.all))
+        need = "with a token" if has_tokens else "without credentials, since none are configured"
+    except UnavailableError:
+        need = "once it can be read whether credentials are configured"
     sys.stdout.write(f"mode {kit.backends.mode}{place}\nopen to {reach}, {need}\n")
     sys.stdout.flush()
 

@@ -48,10 +48,13 @@ async def show_metrics(service: Service, call: Call) -> Answer:  # noqa: ARG001 
 
 async def _backends(service: Service) -> dict[str, dict[str, Any]]:
     asked = await service.pings.ask(PING_SECONDS)
+    optional = service.kit.backends.optional
     return {
         name: _component("healthy", "answers", ping.latency_ms)
         if ping.error is None
-        else _component("unhealthy", _WHY.get(ping.error, f"no answer ({ping.error})"), ping.latency_ms)
+        else _component(
+            "degraded" if name in optional else "unhealthy", _WHY.get(ping.error, f"no answer ({ping.error})"), ping.latency_ms
+        )
         for name, ping in asked.items()
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -14,7 +15,7 @@ from configkit.backends.sql.changes import SqlChangeJournal
 from configkit.backends.sql.flags import SqlFlagStore
 from configkit.backends.sql.idempotency import SqlIdempotencyStore
 from configkit.backends.sql.journal import SqlJournal
-from configkit.backends.sql.postgres.connection import BoundedConnection, connect
+from configkit.backends.sql.postgres.connection import BoundedConnection, connect, quoted
 from configkit.backends.sql.postgres.engine import PostgresDatabase
 from configkit.backends.sql.postgres.errors import translated
 from configkit.backends.sql.postgres.log import POLL_SECONDS, PostgresLog
@@ -88,6 +89,16 @@ def migrate_database(url: str, *, deadline: float, schema: str) -> str:
 
     with translated(target, "migrate"):
         return migrate(target, schema, connecting, time.monotonic() + deadline)
+
+
+def drop_database(url: str, *, deadline: float, schema: str) -> None:
+    """Remove the schema and what lies in it."""
+    target, end = parse(url), time.monotonic() + deadline
+    with (
+        translated(target, "remove"),
+        closing(connect(target, end, application="configkit removal", schema=schema, deadline=deadline)) as connection,
+    ):
+        connection.execute(f"SET client_min_messages = warning; DROP SCHEMA IF EXISTS {quoted(schema)} CASCADE")
 
 
 def _assembled(database: PostgresDatabase, *, listens: bool) -> PostgresPieces:
