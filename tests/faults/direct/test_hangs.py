@@ -75,16 +75,15 @@ def slowest(told: Story) -> dict[str, float]:
     return found
 
 
-def endure(told: Story, fault: str, *, rounds: int = 2) -> None:
+def endure(told: Story, fault: str) -> None:
     """Check that calls are answered in time while the trouble lasts, and that reads do not feel it."""
     with told.in_use():
-        for _ in range(rounds):
-            found = slowest(told)
-            of_library = {name: seconds for name, seconds in found.items() if name.startswith("library")}
-            of_server = {name: seconds for name, seconds in found.items() if name.startswith("server")}
-            for measured, more in ((of_library, SLACK), (of_server, SLACK + NETWORK)):
-                worst = max(measured, key=lambda name: measured[name])
-                check(fault, f"slowest call ({worst})", measured[worst], DEADLINE + more)
+        found = slowest(told)
+    of_library = {name: seconds for name, seconds in found.items() if name.startswith("library")}
+    of_server = {name: seconds for name, seconds in found.items() if name.startswith("server")}
+    for measured, more in ((of_library, SLACK), (of_server, SLACK + NETWORK)):
+        worst = max(measured, key=lambda name: measured[name])
+        check(fault, f"slowest call ({worst})", measured[worst], DEADLINE + more)
     check(fault, "errors of reads", len(told.wrong), 0, "errors")
     check(fault, "slowest read", max(told.slowest.values()), READ)
 
@@ -102,7 +101,7 @@ def test_a_system_that_hangs(name: str, site: Site, server: ServerProcess) -> No
 def test_a_system_that_answers_after_two_seconds(name: str, site: Site, proxied_server: ServerProcess) -> None:
     with story(site, proxied_server, proxied=True) as told:
         site.proxies[name].delay = 2.0
-        endure(told, f"{name} answers after 2 s", rounds=1)
+        endure(told, f"{name} answers after 2 s")
         site.proxies[name].heal()
         check(f"{name} answers after 2 s", "all well again after it", told.seconds_to_converge(), CONVERGED)
 
@@ -122,6 +121,6 @@ def test_connections_that_are_reset(name: str, site: Site, proxied_server: Serve
 def test_connections_that_are_half_open(name: str, site: Site, proxied_server: ServerProcess) -> None:
     with story(site, proxied_server, proxied=True) as told:
         site.proxies[name].silent = True
-        endure(told, f"{name}: half-open connections", rounds=1)
+        endure(told, f"{name}: half-open connections")
         site.proxies[name].heal()
         check(f"{name}: half-open connections", "all well again after it", told.seconds_to_converge(), CONVERGED)
