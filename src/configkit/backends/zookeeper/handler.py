@@ -7,6 +7,7 @@ import logging
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,9 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
     """
     Connects and shakes hands within *patience* seconds, where kazoo takes a whole session timeout, and notices when the
     client has given up for good.
+
+    It cuts a connection on which a request is not answered for that long, too: kazoo takes every request for a sign of
+    life, so that on a half-open connection it would wait as long as somebody asks something.
 
     Args:
         tls: Makes the context of an encrypted connection, anew for each, so that renewed certificates count; None: plain.
@@ -33,6 +37,7 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
         self._patience = patience
         self._tls = tls
         self._connection: socket.socket | None = None
+        self._asked_at: float | None = None
         self.connected = False
         self.ended = threading.Event()
 
@@ -46,14 +51,26 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
         except BaseException:
             connection.close()
             raise
-        self._connection = connection
+        self._connection, self._asked_at = connection, None
         return connection
 
     def select(self, *args: Any, **kwargs: Any) -> Any:
         """Wait for a socket."""
         if not self.connected and len(args) == 4 and args[3] is not None:
             args = (*args[:3], min(args[3], self._patience))
-        return super().select(*args, **kwargs)
+        found = super().select(*args, **kwargs)
+        if len(args[0]) > 1:  # kazoo's loop: the server's socket, and the one that tells of requests
+            self._notice(found[0])
+        return found
+
+    def _notice(self, readable: list[Any]) -> None:
+        if self._connection in readable:
+            self._asked_at = None
+        elif readable:
+            now = time.monotonic()
+            self._asked_at = now if self._asked_at is None else self._asked_at
+            if now - self._asked_at > self._patience:
+                self.hang_up()
 
     def spawn(self, func: Callable[..., object], *args: Any, **kwargs: Any) -> threading.Thread:
         """Begin a daemon thread."""
