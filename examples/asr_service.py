@@ -55,9 +55,10 @@ def create_app(kit: configkit.ConfigKit, url: str) -> Starlette:
 def main() -> None:
     parser = argparse.ArgumentParser(description="A speech recognition service that uses configkit.")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
-    port = parser.parse_args().port
+    parser.add_argument("--name", default="asr-service", help="the service's name")
+    given = parser.parse_args()
 
-    with socket.create_server(("127.0.0.1", port)) as listener, configkit.connect(service_name="asr-service") as kit:
+    with socket.create_server(("127.0.0.1", given.port)) as listener, configkit.connect(service_name=given.name) as kit:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         server = uvicorn.Server(uvicorn.Config(create_app(kit, url), log_level="warning"))
         print(f"asr-service listens on {url}", flush=True)

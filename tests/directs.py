@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from configkit.ports import Backends
 from configkit.settings import Settings
 from configkit.wiring.direct import open_direct
+from configkit.wiring.removal import remove_deployment
 from tests import services
 from tests.databases import fresh_schema
 from tests.vaults import fresh_mount
@@ -28,10 +29,7 @@ def fresh_direct() -> Iterator[dict[str, str]]:
     with ExitStack() as stack:
         schema = stack.enter_context(fresh_schema(env["DATABASE_URL"]))
         mount = stack.enter_context(fresh_mount())
-        stack.callback(_forget_keys, env, name)
-        stack.callback(_forget_topic, env, name)
-        stack.callback(_forget_nodes, env, f"/{name}")
-        yield {
+        variables = {
             **{variable: value for variable, value in env.items() if value},
             "CONFIGKIT_MODE": "direct",
             "CONFIGKIT_DATABASE_SCHEMA": schema,
@@ -42,6 +40,12 @@ def fresh_direct() -> Iterator[dict[str, str]]:
             "KAFKA_TOPIC_CONFIG_UPDATES": name,
             "ZOOKEEPER_BASE_PATH": f"/{name}",
         }
+        stack.callback(_remove, variables)
+        yield variables
+
+
+def _remove(variables: dict[str, str]) -> None:
+    assert remove_deployment(Settings(**variables), ()) == []  # type: ignore[arg-type]
 
 
 def direct_server(variables: dict[str, str]) -> Backends:
@@ -55,39 +59,3 @@ def _make_topic(variables: dict[str, str]) -> None:
     from configkit.backends.kafka.topic import ensure
 
     ensure(Address(variables["KAFKA_BOOTSTRAP_SERVERS"]), variables["KAFKA_TOPIC_CONFIG_UPDATES"], seconds=15.0)
-
-
-def _forget_keys(env: dict[str, str], namespace: str) -> None:
-    import redis
-
-    port, password = int(env["REDIS_PORT"]), env["REDIS_PASSWORD"]
-    with redis.Redis(env["REDIS_HOST"], port, password=password, socket_timeout=5) as client:
-        for key in client.scan_iter(f"{namespace}:*", count=1000):
-            client.delete(key)
-
-
-def _forget_topic(env: dict[str, str], topic: str) -> None:
-    from configkit.backends.kafka import Address
-    from configkit.backends.kafka.driver import KafkaAdminClient, kafka_errors, making, options
-
-    arguments = options(Address(env["KAFKA_BOOTSTRAP_SERVERS"]), seconds=5.0)
-    with making(arguments):
-        admin = KafkaAdminClient(**arguments)
-    try:
-        admin.delete_topics([topic])
-    except kafka_errors.UnknownTopicOrPartitionError:
-        pass  # nothing was announced yet
-    finally:
-        admin.close()
-
-
-def _forget_nodes(env: dict[str, str], base: str) -> None:
-    from kazoo.client import KazooClient
-
-    client = KazooClient(env["ZOOKEEPER_HOSTS"], timeout=10)
-    client.start(10)
-    try:
-        client.delete(base, recursive=True)
-    finally:
-        client.stop()
-        client.close()

@@ -9,15 +9,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
+import pytest
+
+from tests import services
+from tests.directs import fresh_direct
 from tests.examples.programs import Program, running
+from tests.vaults import ask
 from tests.waiting import eventually
 
 
 @contextmanager
-def demonstration(folder: Path) -> Iterator[Program]:
+def demonstration(folder: Path, *options: str, **variables: str) -> Iterator[Program]:
     # Variables that must not reach into it, and a proxy that answers nobody.
     foreign = {"CONFIGKIT_URL": "http://127.0.0.1:9", "CONFIGKIT_TOKEN": "ck_foreign", "http_proxy": "http://127.0.0.1:9"}
-    with running(["-m", "configkit", "demo"], folder, TMPDIR=str(folder), **foreign) as program:
+    with running(["-m", "configkit", "demo", *options], folder, TMPDIR=str(folder), **{**variables, **foreign}) as program:
         yield program
 
 
@@ -77,3 +83,50 @@ def test_a_demonstration_that_fails_says_why_and_leaves_nothing_behind(tmp_path:
         eventually(lambda: not is_running(server))
     assert "All of it worked" not in "\n".join(program.seen)
     assert left_behind(program, tmp_path) == []
+
+
+@pytest.fixture
+def deployment() -> Iterator[dict[str, str]]:
+    """The real servers, with a Vault engine of the test's own."""
+    with fresh_direct() as variables:
+        yield variables
+
+
+def keeping(variables: dict[str, str], policy: str) -> None:
+    mount = variables["VAULT_MOUNT_POINT"]
+    token = services.vault_root_token()
+    given = ask(variables["VAULT_ADDR"], "GET", f"sys/policies/acl/{mount}", token=token).body["data"]["policy"]
+    body = {"policy": f"{given}\n{policy}"}
+    assert ask(variables["VAULT_ADDR"], "POST", f"sys/policies/acl/{mount}", body, token=token).status == 204
+
+
+def test_the_demonstration_runs_on_the_real_servers_and_leaves_nothing_in_them(deployment: dict[str, str], tmp_path: Path) -> None:
+    mount = deployment["VAULT_MOUNT_POINT"]
+    keeping(deployment, f'path "{mount}/metadata/*" {{ capabilities = ["read", "create", "update", "patch", "list", "delete"] }}')
+    with demonstration(tmp_path, "--direct", **deployment) as program:
+        program.line("All of it worked", timeout=90.0)
+        assert program.process.wait(30) == 0
+    text = "\n".join(program.seen)
+    assert "Nothing is left: processes, folder, schema, keys, topic, nodes and secrets are gone." in text
+    assert left_behind(program, tmp_path) == []
+    assert max(int(delay) for delay in re.findall(r"has it (\d+) ms after", text)) < 1000
+    address, token = deployment["VAULT_ADDR"], services.vault_root_token()
+    for environment in ("development", "production"):
+        assert ask(address, "LIST", f"{mount}/metadata/{environment}/", token=token).status == 404
+    with psycopg.connect(deployment["DATABASE_URL"]) as connection:
+        assert connection.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'configkit_demo_%'").fetchall() == []
+
+
+def test_what_the_policy_keeps_is_told(deployment: dict[str, str], tmp_path: Path) -> None:
+    with demonstration(tmp_path, "--direct", **deployment) as program:
+        said = program.line("All of it worked", timeout=90.0)
+        assert program.process.wait(30) == 0
+    assert "Left behind: the history of development/asr-service-" in said
+
+
+def test_without_the_servers_the_demonstration_says_how_to_get_them(tmp_path: Path) -> None:
+    with demonstration(tmp_path, "--direct", VAULT_ADDR="http://127.0.0.1:1", REDIS_HOST="") as program:
+        said = program.line("configkit: configkit demo --direct needs the five systems")
+        assert program.process.wait(20) == 2
+    assert "DATABASE_URL, REDIS_HOST, KAFKA_BOOTSTRAP_SERVERS, ZOOKEEPER_HOSTS" in said
+    assert "nox -s services -- start" in said

@@ -11,41 +11,41 @@ from rich.console import Console
 
 from configkit.backends.http import open_http
 from configkit.cli.stage import Process, Stage, ask
+from configkit.cli.worlds import World
 from configkit.client import ConfigKit
 from configkit.errors import ConfigKitError, NotFoundError
 
 USERS = 10_000
 SHARE = 25.0
 SECRET = "secret_key_123"  # noqa: S105  the one that the documentation shows
-ENVIRONMENT, SERVICE = "development", "asr-service"
+ENVIRONMENT = "development"
 _BAR = 50
 
 _SERVICE_FILE = "asr_service.py"
 
 
-def run(screen: Console) -> int:
+def run(screen: Console, world: World) -> int:
     """
-    Show everything on *screen* and return 0.
+    Show everything on *screen*, on *world*, and return 0.
 
     Raises:
         ConfigKitError: Something did not go as it should; the message says what. Nothing is left behind then either.
     """
     begun = time.monotonic()
-    screen.print("What follows really happens, in processes on this machine and a temporary folder.", soft_wrap=True)
-    with Stage(screen) as stage:
-        _Demonstration(stage).show()
+    screen.print(world.begin, soft_wrap=True)
+    with Stage(screen, world.remove) as stage:
+        _Demonstration(stage, world).show()
     took = time.monotonic() - begun
-    screen.print(
-        f"\n[bold green]All of it worked, in {took:.0f} s.[/] Nothing is left: processes ended, folder removed.", soft_wrap=True
-    )
+    screen.print(f"\n[bold green]All of it worked, in {took:.0f} s.[/] {world.end}", soft_wrap=True)
     return 0
 
 
 class _Demonstration:
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, world: World) -> None:
         self._stage = stage
         self._say = stage.say
-        self._database = stage.folder / "configkit.db"
+        self._world = world
+        self._service = world.service
         self._server = ""
         self._services: dict[str, Process] = {}
 
@@ -54,7 +54,9 @@ class _Demonstration:
         self._write_configuration()
         self._start_services()
         # The client is made of its parts: the caller's own CONFIGKIT_ variables must not reach into the demonstration.
-        with ConfigKit(open_http(self._server, token=None, deadline=5.0), service_name=SERVICE, environment=ENVIRONMENT) as kit:
+        with ConfigKit(
+            open_http(self._server, token=None, deadline=5.0), service_name=self._service, environment=ENVIRONMENT
+        ) as kit:
             self._read_configuration(kit)
             self._evaluate(kit)
             self._change()
@@ -64,22 +66,28 @@ class _Demonstration:
     # -- the steps -----------------------------------------------------------------------------------------------------
 
     def _start_server(self) -> None:
-        self._stage.step("A server, with the database in one file")
-        settings = {"MODE": "embedded", "DATABASE_URL": f"sqlite:///{self._database}", "SERVICE_HEALTH_CHECK_INTERVAL": "1"}
+        self._stage.step(f"A server, {self._world.where}")
+        settings = {**self._world.server(self._stage.folder), "SERVICE_HEALTH_CHECK_INTERVAL": "1"}
         server = self._stage.start("server", ["-m", "configkit", "serve", "--port", "0"], settings)
         self._server, took = self._stage.wait("the server starts", lambda: server.said("listening on "), watch=server)
         self._say(f"configkit serve (process {server.pid}) listens on {self._server} after {took:.1f} s")
 
     def _write_configuration(self) -> None:
         self._stage.step("A value, a secret and a flag, over REST")
-        config = {"key": "model_path", "value": "/models/asr", "environment": ENVIRONMENT, "service_name": SERVICE}
+        config = {"key": "model_path", "value": "/models/asr", "environment": ENVIRONMENT, "service_name": self._service}
         stored = self._post("/api/v1/config", config)
         self._say(f"model_path = {stored['value']} is stored as version {stored['version']}")
-        secret = {"key": "api_key", "value": SECRET, "environment": "production", "service_name": SERVICE, "is_encrypted": True}
+        secret = {
+            "key": "api_key",
+            "value": SECRET,
+            "environment": "production",
+            "service_name": self._service,
+            "is_encrypted": True,
+        }
         stored = self._post("/api/v1/config", secret)
         _expect(stored["value"] is None and stored["masked"], "the answer to a secret masks it")
         _expect(not self._leaked(), "no file has the secret's text")
-        self._say("api_key is a secret: the answer masks it, and its text is in no file of the server")
+        self._say(f"api_key is a secret: the answer masks it, and its text is in no file of the server{self._world.elsewhere}")
         flag = {"name": "new_ui", "environment": ENVIRONMENT, "is_enabled": True, "rollout_percentage": SHARE}
         self._post("/api/v1/feature-flags", flag)
         self._say(f"the flag new_ui is on for {SHARE:g} % of the users")
@@ -87,14 +95,17 @@ class _Demonstration:
     def _start_services(self) -> None:
         self._stage.step("Two services that register themselves, with @kit.register")
         program = str(service_program())
-        started = [self._stage.start(f"asr-service {n}", [program], {"URL": self._server}) for n in (1, 2)]
+        reached = [self._world.member(n, self._server) for n in (1, 2)]
+        command = [program, "--name", self._service]
+        started = [self._stage.start(f"asr-service {n}", command, settings) for n, (_, settings) in enumerate(reached, 1)]
         for process in started:
             said = partial(process.said, "asr-service listens on ")
             url, _ = self._stage.wait(f"{process.name} starts", said, watch=process)
             self._services[url] = process
         self._stage.wait("both are found and healthy", lambda: self._discovered() == set(self._services))
         for url, process in self._services.items():
-            self._say(f"{process.name} (process {process.pid}) is registered and healthy at {url}")
+            how = reached[started.index(process)][0]
+            self._say(f"{process.name} (process {process.pid}){how} is registered and healthy at {url}")
 
     def _read_configuration(self, kit: ConfigKit) -> None:
         self._stage.step("The library reads configuration and finds services")
@@ -106,9 +117,9 @@ class _Demonstration:
             kit.config.get("model_path")
         each = (time.perf_counter() - begun) / reads
         self._say(f"from memory, without a lock or the network: {each * 1e9:.0f} ns each")
-        turns = {kit.services.url(SERVICE) for _ in range(4)}
+        turns = {kit.services.url(self._service) for _ in range(4)}
         _expect(turns == set(self._services), "calls are balanced over both services")
-        self._say(f"kit.services.url('{SERVICE}') gives both services in turn")
+        self._say(f"kit.services.url('{self._service}') gives both services in turn")
 
     def _evaluate(self, kit: ConfigKit) -> None:
         self._stage.step(f"The flag, decided in this process for {USERS:,} users")
@@ -141,7 +152,7 @@ class _Demonstration:
             return len(arrived) == len(self._services)
 
         begun = time.monotonic()
-        path = f"/api/v1/config/model_path?environment={ENVIRONMENT}&service_name={SERVICE}"
+        path = f"/api/v1/config/model_path?environment={ENVIRONMENT}&service_name={self._service}"
         stored = ask("PUT", f"{self._server}{path}", {"value": "/models/asr-2", "comment": "a better model"})
         self._say(f"model_path = {stored['value']} is written as version {stored['version']}")
         self._stage.wait("both services have it", everywhere, every=0.002)
@@ -159,14 +170,14 @@ class _Demonstration:
         self._say(f"discovery names only the other one, {time.monotonic() - begun:.1f} s later")
         self._stage.wait("its lease ends", lambda: victim not in self._listed(), seconds=15)
         self._say(f"its lease has ended and it is off the list, {time.monotonic() - begun:.1f} s after it was killed")
-        self._stage.wait("the library knows", lambda: {kit.services.url(SERVICE) for _ in range(4)} == {survivor})
+        self._stage.wait("the library knows", lambda: {kit.services.url(self._service) for _ in range(4)} == {survivor})
         self._say("the library calls only the survivor")
         del self._services[victim]
 
     def _leave(self) -> None:
         [(url, process)] = self._services.items()
         code = process.end()
-        _expect(url not in self._listed(), "a service that ends leaves at once")
+        self._stage.wait("it has left", lambda: url not in self._listed(), seconds=2)
         self._say(f"{process.name} was ended by SIGTERM (exit {code}): it has left at once")
         _expect(not self._leaked(), "no file and no log has the secret's text")
         self._say("and the secret's text is still in no file, the logs of all three included")
@@ -177,13 +188,14 @@ class _Demonstration:
         return ask("POST", f"{self._server}{path}", body)
 
     def _discovered(self) -> set[str]:
-        return {item["service_url"] for item in ask("GET", f"{self._server}/api/v1/registry/discover/{SERVICE}")["items"]}
+        return {item["service_url"] for item in ask("GET", f"{self._server}/api/v1/registry/discover/{self._service}")["items"]}
 
     def _listed(self) -> set[str]:
-        return {item["service_url"] for item in ask("GET", f"{self._server}/api/v1/registry/services/{SERVICE}")["items"]}
+        return {item["service_url"] for item in ask("GET", f"{self._server}/api/v1/registry/services/{self._service}")["items"]}
 
     def _leaked(self) -> bool:
-        return any(SECRET.encode() in file.read_bytes() for file in self._stage.folder.rglob("*") if file.is_file())
+        in_files = any(SECRET.encode() in file.read_bytes() for file in self._stage.folder.rglob("*") if file.is_file())
+        return in_files or self._world.has(SECRET)
 
 
 def service_program() -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -15,8 +16,14 @@ def add_to(app: typer.Typer) -> None:
     app.command("demo", cls=Command)(demo)
 
 
-def demo() -> None:
+Direct = Annotated[
+    bool, typer.Option("--direct", help="On Vault, PostgreSQL, Redis, Kafka and ZooKeeper, where the variables lead to them.")
+]
+
+
+def demo(*, direct: Direct = False) -> None:
     """Show configuration, a secret, a flag, discovery and a crash, with real processes; leaves nothing behind."""
     from configkit.cli.demo import run  # noqa: PLC0415  it needs the server, which no other command does
+    from configkit.cli.worlds import DirectWorld, FileWorld  # noqa: PLC0415  as above
 
-    raise typer.Exit(run(console(sys.stdout)))
+    raise typer.Exit(run(console(sys.stdout), DirectWorld() if direct else FileWorld()))

@@ -115,12 +115,16 @@ class Stage:
     """
     A temporary folder and the processes in it, for the length of a ``with`` block.
 
+    Args:
+        remove: Called in the end, whatever happened, when the processes have ended.
+
     Attributes:
         folder: Where the processes run and keep what they have.
     """
 
-    def __init__(self, screen: Console) -> None:
+    def __init__(self, screen: Console, remove: Callable[[], None]) -> None:
         self._screen = screen
+        self._remove = remove
         self._processes: list[Process] = []
         self._signals = ExitStack()
         self._steps = 0
@@ -137,6 +141,7 @@ class Stage:
             for process in reversed(self._processes):
                 process.end()
             shutil.rmtree(self.folder, ignore_errors=True)
+            self._remove()
 
     def step(self, title: str) -> None:
         """Begin the next step."""

@@ -54,6 +54,15 @@ def look(address: Address, name: str, *, seconds: float) -> tuple[int, Topic | N
         return len(admin.describe_cluster()["brokers"]), _find(admin, name)
 
 
+def remove(address: Address, name: str, *, seconds: float) -> None:
+    """Remove the topic, for demonstrations and tests; one that is not there is no error. Raises as `ensure` does."""
+    with driver.translated(address, "remove the topic"), _admin(address, seconds) as admin:
+        try:
+            admin.delete_topics([name])
+        except kafka_errors.UnknownTopicOrPartitionError:
+            return
+
+
 @contextmanager
 def _admin(address: Address, seconds: float) -> Iterator[KafkaAdminClient]:
     arguments = driver.options(address, seconds=seconds * 0.45)  # connecting and asking are two steps

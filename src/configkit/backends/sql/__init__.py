@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from configkit.backends.sql.postgres.opening import PostgresPieces, Role
     from configkit.ports import Backends
 
-__all__ = ["SCHEMA", "key_file_of", "migrate_postgres", "open_postgres", "open_sqlite", "rotate_master_key"]
+__all__ = ["SCHEMA", "drop_postgres", "key_file_of", "migrate_postgres", "open_postgres", "open_sqlite", "rotate_master_key"]
 
 SCHEMA = "configkit"
 """The PostgreSQL schema that the tables lie in."""
@@ -136,6 +136,21 @@ def migrate_postgres(url: SecretStr | str, *, deadline: float = 5.0, schema: str
     from configkit.backends.sql.postgres.opening import migrate_database  # noqa: PLC0415
 
     return migrate_database(_revealed(url) or "", deadline=deadline, schema=schema)
+
+
+def drop_postgres(url: SecretStr | str, *, deadline: float = 5.0, schema: str) -> None:
+    """
+    Remove a schema with all of its tables: for demonstrations and tests. One that is not there is no error.
+
+    Raises:
+        UnavailableError: The server cannot be reached, or somebody uses the tables.
+        AccessDeniedError: It refused the user, or the schema is somebody else's.
+        MissingExtraError: The extra ``postgres`` is not installed.
+    """
+    _require("postgres", "PostgreSQL", _NEEDED_FOR_POSTGRES)
+    from configkit.backends.sql.postgres.opening import drop_database  # noqa: PLC0415
+
+    drop_database(_revealed(url) or "", deadline=deadline, schema=schema)
 
 
 def _require(extra: str, feature: str, packages: tuple[str, ...]) -> None:

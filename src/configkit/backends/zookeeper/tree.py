@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from kazoo import exceptions
 from kazoo.protocol.states import ZnodeStat
 
 from configkit.backends.zookeeper.requests import create_container
-from configkit.backends.zookeeper.session import LostError, Session
+from configkit.backends.zookeeper.session import LostError, Session, translating
 
 
 class Tree:
@@ -90,6 +91,24 @@ class Tree:
         for result in self.session.ask(end, begin):
             if isinstance(result, Exception) and not isinstance(result, _CONSEQUENCES):
                 raise result
+
+    def remove_all(self) -> None:
+        """
+        Remove everything under the base path, and it: for demonstrations and tests.
+
+        Raises:
+            UnavailableError: No answer in time, or somebody goes on registering.
+            AccessDeniedError: A node is somebody else's.
+        """
+        end = self.session.end_of_call()
+        with translating("remove"):
+            self._remove(self.base, end)
+
+    def _remove(self, path: str, end: float) -> None:
+        with suppress(exceptions.NoNodeError):
+            for name in self.session.insist(end, lambda client: client.get_children_async(path)):
+                self._remove(f"{path}/{name}", end)
+            self.session.insist(end, lambda client: client.delete_async(path))
 
 
 _CONSEQUENCES = (exceptions.RolledBackError, exceptions.RuntimeInconsistency)
