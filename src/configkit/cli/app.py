@@ -14,7 +14,21 @@ from typing import Annotated, Any
 
 import typer
 
-from configkit.cli import config, demonstration, doctor, exits, flags, journal, keys, migrate, serve, services, tokens, transfer
+from configkit.cli import (
+    config,
+    demonstration,
+    doctor,
+    exits,
+    flags,
+    journal,
+    keys,
+    migrate,
+    move,
+    serve,
+    services,
+    tokens,
+    transfer,
+)
 from configkit.cli.commands import Group, options_first
 from configkit.cli.opening import Where
 from configkit.cli.output import printable
@@ -36,6 +50,7 @@ serve.add_to(app)
 journal.add_to(app)
 keys.add_to(app)
 migrate.add_to(app)
+move.add_to(app)
 doctor.add_to(app)
 demonstration.add_to(app)
 
