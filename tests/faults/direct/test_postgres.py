@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from tests.faults.direct.test_hangs import NETWORK
 from tests.faults.direct.test_outages import CONVERGED, READ
 from tests.faults.direct.watching import story
 from tests.faults.processes import ServerProcess
+
+END_ALL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'configkit'"
 
 
 @contextmanager
@@ -60,13 +63,33 @@ def test_a_database_that_is_read_only(site: Site, server: ServerProcess) -> None
         check(fault, "all well again after it", told.seconds_to_converge(), CONVERGED)
 
 
+def test_a_database_that_takes_another_password(site: Site, server: ServerProcess) -> None:
+    fault = "postgres takes another password"
+    password = site.systems["postgres"].place.passwords["configkit"]
+    with story(site, server) as told, superuser(site) as connection:
+        connection.execute("ALTER ROLE configkit PASSWORD 'another'")
+        try:
+            connection.execute(END_ALL)
+            with told.in_use():
+                began = time.monotonic()
+                answer = told.api.put("k", 5)
+                check(fault, "answer to a write", time.monotonic() - began, DEADLINE + SLACK + NETWORK)
+                assert answer.status_code in (403, 503), answer.text
+                assert password not in answer.text
+                threading.Event().wait(6)  # longer than the tokens are taken for fresh
+            check(fault, "errors of reads", len(told.wrong), 0, "errors")
+        finally:
+            connection.execute(f"ALTER ROLE configkit PASSWORD '{password}'".encode())
+        check(fault, "all well again after it", told.seconds_to_converge(), CONVERGED)
+
+
 def test_a_database_that_ends_every_connection(site: Site, server: ServerProcess) -> None:
     fault = "postgres ends every connection"
     with story(site, server) as told, superuser(site) as connection:
         statuses = []
         with told.in_use():
             for number in range(5):
-                connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'configkit'")
+                connection.execute(END_ALL)
                 statuses += [told.api.put("k", number).status_code, told.api.set_flag(told.flag, on=False).status_code]
         check(fault, "writes right after it that failed, of 10", len([one for one in statuses if one != 200]), 0, "errors")
         check(fault, "errors of reads", len(told.wrong), 0, "errors")
