@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from configkit import names, values
@@ -14,6 +14,7 @@ from configkit.models import check_url
 
 MAX_VERSION = 2_147_483_647
 MAX_COMMENT = 1024
+MOST_FIELDS = 32
 
 Schema = dict[str, Any]
 
@@ -74,6 +75,13 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def few(document: Any, most: int) -> Any:
+    """Return *document* unless it is an object of more than *most* members, before any of them is looked at."""
+    if isinstance(document, dict) and len(document) > most:
+        raise PydanticCustomError("invalid", "{detail}", {"detail": f"at most {most} members"})
+    return document
+
+
 WHOLE = BeforeValidator(_whole)
 """JSON has one kind of number, so that 3.0 is a whole one."""
 Version = Annotated[int, Field(ge=1, le=MAX_VERSION), WHOLE]
@@ -94,6 +102,12 @@ class Body(BaseModel):
     """A request body: every field declared, nothing converted."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_fields(cls, document: Any) -> Any:
+        # Each unknown field is an error to be built, and a body has room for a hundred thousand of them.
+        return few(document, MOST_FIELDS)
 
 
 class Document(BaseModel):

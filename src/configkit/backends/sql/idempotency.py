@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from configkit.backends.sql.engine import Database
 from configkit.backends.sql.schema import Row, idempotency
-from configkit.errors import ConflictError, InvalidDocumentError
+from configkit.errors import ConflictError, InvalidDocumentError, OutcomeUnknownError
 from configkit.ports import Outcome
 
 KEPT_FOR = timedelta(hours=24)
@@ -30,11 +30,13 @@ class SqlIdempotencyStore:
         with self._database.writing("claim a request") as connection:
             self._forget_old(connection)
             row = connection.execute(_READ, {"sought": key}).one_or_none()
-            if row is None or self._is_void(row):
+            if row is None:
                 self._claim(connection, key, fingerprint)
                 return None
         if row.fingerprint != fingerprint:
             raise InvalidDocumentError("this Idempotency-Key was used for another request; use a new one")
+        if row.status is None and self._is_abandoned(row):
+            raise OutcomeUnknownError("the first request with this Idempotency-Key was begun, and never finished")
         if row.status is None:
             raise ConflictError("the first request with this Idempotency-Key is still in flight", expected=None, actual=None)
         return Outcome(row.status, row.subject, row.version)
@@ -50,7 +52,6 @@ class SqlIdempotencyStore:
                 connection.execute(update(idempotency).where(of_key).values(kept))
 
     def _claim(self, connection: Connection, key: str, fingerprint: str) -> None:
-        connection.execute(delete(idempotency).where(idempotency.c.key == key))
         connection.execute(
             insert(idempotency).values(
                 key=key,
@@ -61,10 +62,8 @@ class SqlIdempotencyStore:
             )
         )
 
-    def _is_void(self, row: Row) -> bool:
+    def _is_abandoned(self, row: Row) -> bool:
         """Whether nobody can be carrying it out any more; a machine that was restarted carries out nothing of before."""
-        if row.status is not None:
-            return False
         age = self._clock.monotonic() - row.claimed_mono
         return row.boot_id != self._clock.boot() or not 0 <= age <= CLAIM_SECONDS
 
