@@ -13,7 +13,8 @@ from configkit.errors import NoInstanceError, UnavailableError
 from configkit.models import Event, Instances, ServiceInstance, ServiceSummary
 from configkit.ports import ServiceRegistryClient
 from configkit.registry.balancing import choose, in_zone
-from configkit.registry.directory import Callback, Directory
+from configkit.registry.directory import Directory
+from configkit.registry.remembered import Callback
 
 
 class Services:
