@@ -38,6 +38,7 @@ class Service:
         kit: The core, which its owner closes.
         executor: For reads. Writes, the backends' pings and the tokens have threads of their own: none waits for another.
         writes: For what waits for a turn at writing, which may be long in coming; see `write`.
+        checking: For checks on demand, which take seconds where instances do not answer.
         parsing: For bodies so large that taking them apart would hold up the event loop.
         unrecorded: The outcomes of requests with an Idempotency-Key that the store could not take yet.
         draining: The server is about to end: not ready, and no stream stays open.
@@ -55,7 +56,8 @@ class Service:
         self.hub = EventHub(self.metrics)
         self.encoded = EncodedDocuments()
         self.registrations = Buckets(rate=50.0, burst=200)
-        self.checks = Buckets(rate=5.0, burst=50)
+        self.checks = Buckets(rate=2.0, burst=20)
+        self.checking = Executor(workers=8, waiting=16, deadline=kit.calls.deadline)
         self._asking = Executor(workers=8, deadline=kit.calls.deadline)
         self._tokens = Executor(workers=2, deadline=kit.calls.deadline)
         self.pings = Pings(kit.backends.ping, self._asking)
@@ -91,7 +93,7 @@ class Service:
         if self.checker is not None:
             await asyncio.to_thread(self.checker.close)
         await self.unrecorded.close()
-        for executor in (self.executor, self.writes, self.parsing, self._asking, self._tokens):
+        for executor in (self.executor, self.writes, self.parsing, self.checking, self._asking, self._tokens):
             await asyncio.to_thread(executor.close)
 
     async def write(self, call: Call, mutation: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -103,7 +103,7 @@ async def check_service(service: Service, call: Call) -> Answer:
     if service.checker is None:
         raise unavailable("this server checks no instances", REGISTRY_DISABLED)
     service.checks.take(f"{call.grant.name} {call.peer}")
-    checks = await service.executor.run_within(_CHECK_SECONDS, service.checker.check_now, name)
+    checks = await service.checking.run_within(_CHECK_SECONDS, service.checker.check_now, name)
     await _read_again(service, name)
     shown = [check_document(check) for check in checks]
     return answer_json(200, {"service_name": name, "status": _overall(checks), "checks": shown})
