@@ -11,6 +11,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
+import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -240,9 +243,17 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stall_timer = None
         waiting = self.transport.get_write_buffer_size()
         if waiting >= before > 0:
-            self.transport.abort()
+            self._give_up()
         elif waiting:
             self._watch(seconds)
+
+    def _give_up(self) -> None:
+        """End the connection with all that waits to be read, which the system would keep for minutes otherwise."""
+        opened = self.transport.get_extra_info("socket")
+        if opened is not None:
+            with suppress(OSError):
+                opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
 
     def _stop_timers(self) -> None:
         for timer in (self._head_timer, self._stall_timer):
