@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from configkit import names
 from configkit.models import HealthCheck, ServiceInstance, ServiceSummary
-from configkit_server.wire.text import WHOLE, Body, CalledUrl, Document, InstanceId, ServiceName, Url, Zone, checked, few
+from configkit_server.wire.text import WHOLE, Body, CalledUrl, Document, InstanceId, RegisteredService, Url, Zone, checked, few
 
 MOST_METADATA = 64
 
@@ -43,7 +43,7 @@ Metadata = Annotated[
 class Register(Body):
     """One running copy of a service."""
 
-    service_name: ServiceName
+    service_name: RegisteredService
     service_url: Url
     health_check_url: CalledUrl | None = None
     instance_id: InstanceId | None = None
@@ -58,7 +58,7 @@ class Register(Body):
 class InstanceRef(Body):
     """Which instance."""
 
-    service_name: ServiceName
+    service_name: RegisteredService
     instance_id: InstanceId
 
 

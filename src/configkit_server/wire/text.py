@@ -21,7 +21,8 @@ Schema = dict[str, Any]
 ENVIRONMENT: Schema = {"type": "string", "x-environment": True}
 """The OpenAPI document puts the deployment's environments in its place."""
 SERVICE: Schema = {"type": "string", "pattern": "^([a-z0-9]([a-z0-9._-]{0,98}[a-z0-9])?|_shared)$"}
-FOREIGN_SERVICE: Schema = {"type": "string", "pattern": "^([A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?|_shared)$"}
+REGISTERED_SERVICE: Schema = {"type": "string", "pattern": "^[a-z0-9]([a-z0-9._-]{0,98}[a-z0-9])?$"}
+FOREIGN_SERVICE: Schema = {"type": "string", "pattern": "^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?$"}
 KEY: Schema = {"type": "string", "maxLength": 255, "pattern": "^[A-Za-z0-9]((\\.?[A-Za-z0-9_-])*\\.?[A-Za-z0-9_])?$"}
 INSTANCE: Schema = {"type": "string", "maxLength": 255, "pattern": "^[A-Za-z0-9]((\\.?[A-Za-z0-9_:-])*\\.?[A-Za-z0-9_])?$"}
 ZONE: Schema = {"type": "string", "pattern": "^[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$"}
@@ -59,8 +60,13 @@ def _url(value: str) -> str:
     return check_url(value, pointer="")
 
 
+def _registered(value: str) -> str:
+    return names.check_service_name(names.check_service_name(value, foreign=True))
+
+
 Environment = Annotated[str, checked(names.check_environment), WithJsonSchema(ENVIRONMENT)]
 ServiceName = Annotated[str, checked(names.check_service_name), WithJsonSchema(SERVICE)]
+RegisteredService = Annotated[str, checked(_registered), WithJsonSchema(REGISTERED_SERVICE)]
 Key = Annotated[str, checked(names.check_key), WithJsonSchema(KEY)]
 InstanceId = Annotated[str, checked(names.check_instance_id), WithJsonSchema(INSTANCE)]
 Zone = Annotated[str, checked(names.check_zone), WithJsonSchema(ZONE)]
