@@ -18,6 +18,15 @@ logger = logging.getLogger("configkit")
 
 Job = tuple[Future[Any], Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
+_thread = threading.local()
+
+
+class SaturatedError(UnavailableError):
+    """Too many calls of this process wait already: a new one was refused, and no backend was asked."""
+
+    def __init__(self) -> None:
+        super().__init__("too many calls are waiting", backend="configkit", operation="call")
+
 
 class Calls:
     """
@@ -46,10 +55,15 @@ class Calls:
         """
         Return what *call* returns, or raise what it raises.
 
+        On a worker, of whichever pool, the call runs right there: whoever waits for that worker has the deadline, and
+        what became of the call is known in the end.
+
         Raises:
             UnavailableError: No answer within the deadline, or too many calls are waiting. A call that had begun may
                 still have its effect.
         """
+        if getattr(_thread, "is_worker", False):
+            return call(*args, **kwargs)
         return self.run_within(self.deadline, call, *args, **kwargs)
 
     def run_within(self, deadline: float, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -79,7 +93,7 @@ class Calls:
             raise UnavailableError(f"no answer within {self.deadline:g} s", backend="configkit", operation="call") from None
 
     def submit(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Begin *call* on a worker and return its future."""
+        """Begin *call* on a worker and return its future. Raises `SaturatedError` if too many are waiting."""
         future: Future[T] = Future()
         if self._workers == 0:
             _carry_out((future, call, args, kwargs))
@@ -88,7 +102,7 @@ class Calls:
             if self._closed:
                 raise ClosedError
             if self._busy >= self._workers + self._waiting:
-                raise UnavailableError("too many calls are waiting", backend="configkit", operation="call")
+                raise SaturatedError
             self._busy += 1
             if self._busy > len(self._threads) and len(self._threads) < self._workers:
                 self._add_thread()
@@ -116,6 +130,7 @@ class Calls:
         thread.start()
 
     def _work(self) -> None:
+        _thread.is_worker = True
         jobs = self._jobs
         while (job := jobs.get()) is not None:
             _carry_out(job)

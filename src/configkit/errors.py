@@ -5,6 +5,7 @@ Every error that configkit raises.
     ├── NotFoundError                 nothing there, or the version is gone
     │   └── NoInstanceError           no healthy instance to call
     ├── ConflictError                 a compare-and-set did not match
+    │   └── OutcomeUnknownError       it was begun once, and nobody knows what became of it
     ├── InvalidDocumentError          the input is at fault; names the field and the remedy
     ├── ClosedError                   the client was closed
     ├── MissingExtraError             an optional dependency is not installed
@@ -55,6 +56,13 @@ class ConflictError(ConfigKitError):
         super().__init__(message)
         self.expected = expected
         self.actual = actual
+
+
+class OutcomeUnknownError(ConflictError):
+    """A request was begun once, and whether it was carried out cannot be known any more: read, and decide anew."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, expected=None, actual=None)
 
 
 class InvalidDocumentError(ConfigKitError):

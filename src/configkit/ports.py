@@ -399,11 +399,13 @@ class IdempotencyStore(Protocol):
         """
         Claim *key* for the request with this *fingerprint*: None means "carry it out, then call `finish`".
 
-        Returns the outcome if it was carried out before. An unfinished claim older than a minute is void.
+        Returns the outcome if it was carried out before.
 
         Raises:
             InvalidDocumentError: The key was used for another request.
             ConflictError: The first request is still being carried out.
+            OutcomeUnknownError: It was begun more than a minute ago, or before the machine's last start, and never
+                finished: it may have been carried out, so that nobody gets to carry it out again.
         """
 
     def finish(self, key: str, outcome: Outcome | None) -> None:

@@ -17,6 +17,8 @@ MAX_DIGITS = 300
 MASK = "********"
 """What people see in the place of a secret. It is refused as a value, so that a shown list is never written back."""
 
+_TOO_LARGE = 10**MAX_DIGITS
+
 SCALARS = (str, bool, int, float)
 
 
@@ -63,7 +65,7 @@ def _check(value: object, depth: int, pointer: str) -> None:
     elif value is None or isinstance(value, bool):
         pass
     elif isinstance(value, int):
-        if abs(value) >= 10**MAX_DIGITS:
+        if abs(value) >= _TOO_LARGE:
             raise InvalidDocumentError(f"an integer of more than {MAX_DIGITS} digits; send it as a string", pointer=pointer)
     elif isinstance(value, float):
         if not math.isfinite(value):

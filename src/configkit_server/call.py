@@ -15,10 +15,14 @@ from configkit.ports import Scope as TokenScope
 from configkit_server import etags
 from configkit_server.auth import Grant
 from configkit_server.bodies import parse_object
+from configkit_server.executor import Executor
 from configkit_server.operations import Operation
 from configkit_server.problems import FORBIDDEN, ProblemError, from_validation, invalid
 
 M = TypeVar("M", bound=BaseModel)
+
+AT_ONCE = 4096
+"""Bodies up to so many bytes are taken apart on the event loop, in a few milliseconds at most; larger ones beside it."""
 
 
 class Call:
@@ -29,13 +33,15 @@ class Call:
         grant: What the caller may do; set once the caller is known.
         query: The values of the operation's parameters.
         body: The raw body, where the operation has one.
+        is_given_up: It was answered already, because it took too long.
+        is_recorded: Its outcome will be kept for repetitions.
         preconditioned: The caller named the version to be changed.
         caller: The name of who calls, once known, for the log.
     """
 
     __slots__ = (
-        "body", "caller", "environments", "grant", "headers", "operation", "preconditioned", "query", "receive", "request_id",
-        "scope", "segments",
+        "_parsing", "body", "caller", "environments", "grant", "headers", "is_given_up", "is_recorded", "operation",
+        "preconditioned", "query", "receive", "request_id", "scope", "segments",
     )  # fmt: skip
 
     grant: Grant
@@ -44,14 +50,23 @@ class Call:
     segments: list[bytes]
 
     def __init__(
-        self, scope: Scope, receive: Receive, headers: Mapping[bytes, bytes], request_id: str, environments: frozenset[str]
+        self,
+        scope: Scope,
+        receive: Receive,
+        headers: Mapping[bytes, bytes],
+        request_id: str,
+        environments: frozenset[str],
+        parsing: Executor,
     ) -> None:
         self.scope = scope
         self.receive = receive
         self.headers = headers
         self.request_id = request_id
         self.environments = environments
+        self._parsing = parsing
         self.body = b""
+        self.is_recorded = False
+        self.is_given_up = False
         self.preconditioned = False
         self.caller = "-"
 
@@ -72,12 +87,17 @@ class Call:
         control = self.headers.get(b"cache-control")
         return control is not None and b"no-cache" in control.lower()
 
-    def model(self, model: type[M], document: Mapping[str, Any] | None = None) -> M:
+    async def document(self) -> dict[str, Any]:
+        """Return the JSON object that the body is. Raises `ProblemError` 400 or 422."""
+        if len(self.body) <= AT_ONCE:
+            return parse_object(self.body)
+        return await self._parsing.run(parse_object, self.body)
+
+    async def model(self, model: type[M], document: Mapping[str, Any] | None = None) -> M:
         """Return the body, or the *document* parsed from it, as *model*. Raises `ProblemError` 400 or 422."""
-        try:
-            return model.model_validate(parse_object(self.body) if document is None else document)
-        except ValidationError as error:
-            raise from_validation(error) from None
+        if len(self.body) <= AT_ONCE:
+            return _validated(model, parse_object(self.body) if document is None else document)
+        return await self._parsing.run(_validated, model, await self.document() if document is None else document)
 
     def segment(self, index: int, pointer: str, check: Callable[..., str]) -> str:
         """Return the path's segment at *index* (the first is 1), decoded once and checked. Raises `ProblemError` 422."""
@@ -135,3 +155,10 @@ class Call:
 
     def _list(self, name: bytes) -> str | None:
         return etags.values(self.scope["headers"], name)
+
+
+def _validated(model: type[M], document: Mapping[str, Any]) -> M:
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        raise from_validation(error) from None

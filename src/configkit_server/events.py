@@ -92,6 +92,11 @@ class Reader:
         self._wake.set()
         return True
 
+    def restart(self, text: bytes) -> None:
+        """Queue *text* in the place of everything queued, which it makes needless."""
+        self._frames.clear()
+        self.put(text)
+
     def end(self) -> None:
         """Send what is queued, then end."""
         self.ended = True
@@ -208,7 +213,7 @@ class EventHub:
     def _tell_resync(self, reader: Reader, reason: str) -> None:
         self._metrics.resyncs.inc()
         place = b"id: %b\n" % self._recent[-1].id.encode() if self._recent else b""
-        reader.put(place + b"event: resync\ndata: %b\n\n" % to_json({"type": "resync", "reason": reason}))
+        reader.restart(place + b"event: resync\ndata: %b\n\n" % to_json({"type": "resync", "reason": reason}))
 
 
 def stream(hub: EventHub, open_reader: Callable[[], Reader], head: Iterable[tuple[bytes, bytes]]) -> Any:

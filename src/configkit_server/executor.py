@@ -63,6 +63,20 @@ class Executor:
                 raise
             raise UnavailableError(f"no answer within {deadline:g} s", backend="server", operation="call") from None
 
+    async def run_to_end(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """
+        Do as `run` does, but wait for a call that has begun, however long: what became of it is known then.
+
+        Raises:
+            UnavailableError: It did not begin within the deadline, and never will.
+        """
+        begun = self._calls.submit(call, *args, **kwargs)
+        future = asyncio.wrap_future(begun)
+        await asyncio.wait({future}, timeout=self._deadline)
+        if not future.done() and begun.cancel():
+            raise UnavailableError("too many calls are waiting", backend="server", operation="call")
+        return await future
+
     def close(self) -> None:
         """Accept nothing new; what runs is left to its own deadline."""
         self._calls.close(within=1.0)

@@ -3,6 +3,9 @@ Mutations that may be sent twice and are carried out once.
 
 What is kept holds nothing of a request: a hash of the caller's name and key, and a keyed hash of the request, whose key
 is the caller's own key and token, which are not kept. The answer of a repetition is rebuilt from what it was about.
+
+A request that has begun is carried out to its end, whoever still waits for it, so that its outcome is known; it is
+kept here until it is recorded. Only the end of the process can lose it, and what was begun then is never begun again.
 """
 
 from __future__ import annotations
@@ -10,11 +13,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import logging
 import re
 from typing import TYPE_CHECKING
 
-from configkit.errors import ConfigKitError, ConflictError, InvalidDocumentError
+from configkit.errors import ConfigKitError, ConflictError, InvalidDocumentError, OutcomeUnknownError
 from configkit.ports import IdempotencyStore, Outcome
 from configkit_server.answers import Answer
 from configkit_server.problems import (
@@ -22,23 +24,25 @@ from configkit_server.problems import (
     IN_FLIGHT,
     KEY_REUSED,
     KINDS,
+    OUTCOME_UNKNOWN,
     REPLAY_GONE,
     RETRY_AFTER,
     ProblemError,
     from_core,
     invalid,
+    unavailable,
 )
 
 if TYPE_CHECKING:
     from configkit_server.call import Call
     from configkit_server.service import Service
 
-logger = logging.getLogger("configkit.server")
-
 REPLAYED = (b"idempotent-replayed", b"true")
 _KEY = re.compile(rb"[\x21-\x7e]{1,255}")
 _KEPT_PROBLEMS = (404, 409, 412)
 _PROBLEM = "problem:"
+_REUSED = "this Idempotency-Key was used for another request; use a new one"
+_UNKNOWN = "the server ended while it carried the request out: read what it was about, and if need be send it with a new key"
 
 
 async def carry_out(service: Service, call: Call, store: IdempotencyStore, given: bytes) -> Answer:
@@ -47,53 +51,64 @@ async def carry_out(service: Service, call: Call, store: IdempotencyStore, given
 
     Raises:
         ProblemError: 400 if the key is empty, 422 if it was used for another request, 409 if the first is still being carried
-            out, and whatever the operation itself raises.
+            out or nobody knows what became of it, 503 if it takes too long (it goes on), and whatever the operation
+            itself raises.
     """
     if not given:
         raise ProblemError(BAD_REQUEST, "the header Idempotency-Key is empty: leave it out, or send a key of your own making")
     if not _KEY.fullmatch(given):
         raise invalid("an Idempotency-Key is 1-255 printable ASCII characters without spaces", "")
     key = hashlib.sha256(call.grant.name.encode() + b"\0" + given).hexdigest()
-    outcome = await _begin(service, store, key, _fingerprint(call, given))
+    fingerprint = _fingerprint(call, given)
+    known = service.unrecorded.find(key)
+    if known is not None:
+        if known.fingerprint != fingerprint:
+            raise ProblemError(KEY_REUSED, _REUSED)
+        if known.outcome is None:
+            raise ProblemError(IN_FLIGHT, "try again in a moment", headers=[RETRY_AFTER])
+        return await _rebuild(service, call, known.outcome)
+    if service.unrecorded.is_full:
+        raise unavailable("too many outcomes of earlier requests could not be recorded yet; look at /health")
+    call.is_recorded = True
+    work = asyncio.create_task(_once(service, call, store, key, fingerprint))
+    service.unrecorded.watch(work)
+    done, _ = await asyncio.wait({work}, timeout=2 * service.kit.calls.deadline)
+    if done:
+        return work.result()
+    call.is_given_up = True
+    raise unavailable("it takes too long; send it again with the same Idempotency-Key to learn what became of it")
+
+
+async def _once(service: Service, call: Call, store: IdempotencyStore, key: str, fingerprint: str) -> Answer:
+    outcome = await _begin(service, store, key, fingerprint)
     if outcome is not None:
         return await _rebuild(service, call, outcome)
-    kept: Outcome | None = None
+    if call.is_given_up:
+        await service.unrecorded.keep(store, key, fingerprint, None)
+        raise unavailable("nobody waits for it any more")
+    # What is raised beside the core's errors leaves the claim unfinished: nobody knows what was done by then.
     try:
         answer = await call.operation.handler(service, call)
-        kept = Outcome(answer.status, answer.subject, answer.version)
     except (ProblemError, ConfigKitError) as error:
         problem = error if isinstance(error, ProblemError) else from_core(error, preconditioned=call.preconditioned)
+        kept = None
         if problem.kind.status in _KEPT_PROBLEMS:
-            version = problem.extra.get("current_version")
-            kept = Outcome(problem.kind.status, _PROBLEM + problem.kind.slug, version)
+            kept = Outcome(problem.kind.status, _PROBLEM + problem.kind.slug, problem.extra.get("current_version"))
+        await service.unrecorded.keep(store, key, fingerprint, kept)
         raise
-    finally:
-        await _finish(service, store, key, kept)
+    await service.unrecorded.keep(store, key, fingerprint, Outcome(answer.status, answer.subject, answer.version))
     return answer
 
 
 async def _begin(service: Service, store: IdempotencyStore, key: str, fingerprint: str) -> Outcome | None:
     try:
-        return await service.executor.run(store.begin, key, fingerprint)
+        return await service.writes.run_to_end(store.begin, key, fingerprint)
     except InvalidDocumentError:
-        raise ProblemError(KEY_REUSED, "this Idempotency-Key was used for another request; use a new one") from None
+        raise ProblemError(KEY_REUSED, _REUSED) from None
+    except OutcomeUnknownError:
+        raise ProblemError(OUTCOME_UNKNOWN, _UNKNOWN) from None
     except ConflictError:
         raise ProblemError(IN_FLIGHT, "try again in a moment", headers=[RETRY_AFTER]) from None
-
-
-async def _finish(service: Service, store: IdempotencyStore, key: str, outcome: Outcome | None) -> None:
-    """Keep the outcome; the answer waits for that only while the request has time left."""
-    finishing = asyncio.create_task(_keep(service, store, key, outcome))
-    service.background.add(finishing)
-    finishing.add_done_callback(service.background.discard)
-    await asyncio.wait({finishing}, timeout=service.executor.left)
-
-
-async def _keep(service: Service, store: IdempotencyStore, key: str, outcome: Outcome | None) -> None:
-    try:
-        await service.executor.run_within(service.kit.calls.deadline, store.finish, key, outcome)
-    except ConfigKitError as error:
-        logger.warning("the outcome of a request with an Idempotency-Key could not be kept: %s", error)
 
 
 async def _rebuild(service: Service, call: Call, outcome: Outcome) -> Answer:

@@ -19,7 +19,7 @@ from configkit_server.answers import Answer
 from configkit_server.bodies import read_body
 from configkit_server.call import Call
 from configkit_server.operations import Operation
-from configkit_server.problems import FORBIDDEN, INTERNAL, ProblemError, from_core
+from configkit_server.problems import BAD_REQUEST, FORBIDDEN, INTERNAL, ProblemError, from_core
 from configkit_server.router import Router, raw_path
 from configkit_server.service import Service
 
@@ -33,6 +33,8 @@ _UNSAFE = re.compile(r"[^!-~]")
 _LINGER_SECONDS = 2.0
 _LINGER_BYTES = 16 * 1024 * 1024
 _NO_BODY = frozenset({204, 304})
+_SINGLE = (b"host", b"authorization", b"origin", b"content-type", b"idempotency-key")
+"""Headers that mean something else to a proxy that takes the first of two than to a server that takes the last."""
 
 
 class Frame:
@@ -49,7 +51,7 @@ class Frame:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         given = headers.get(b"x-request-id")
         request_id = given.decode() if given is not None and _SANE_ID.fullmatch(given) else os.urandom(8).hex()
-        call = Call(scope, receive, headers, request_id, self._service.kit.environments)
+        call = Call(scope, receive, headers, request_id, self._service.kit.environments, self._service.parsing)
         answer = await self._answer(call)
         try:
             await _send(answer, call, receive, send)
@@ -82,6 +84,8 @@ class Frame:
         if not service.started:
             await service.start()
         began = time.monotonic()
+        if len(headers) != len(scope["headers"]):
+            _check_single(scope["headers"])
         method = scope["method"]
         operation, call.segments = self._router.find("GET" if method == "HEAD" else method, raw_path(scope))
         call.operation = operation
@@ -101,6 +105,13 @@ class Frame:
             if store is not None:
                 return await idempotency.carry_out(service, call, store, key)
         return await operation.handler(service, call)
+
+
+def _check_single(headers: Sequence[tuple[bytes, bytes]]) -> None:
+    given = [name for name, _ in headers]
+    for name in _SINGLE:
+        if given.count(name) > 1:
+            raise ProblemError(BAD_REQUEST, f"the header {name.decode()} was sent more than once")
 
 
 async def _send(answer: Answer, call: Call, receive: Receive, send: Send) -> None:

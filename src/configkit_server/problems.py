@@ -55,9 +55,11 @@ CREDENTIALS_REQUIRED = Kind("credentials-required", 403, "Without credentials on
 NOT_FOUND = Kind("not-found", 404, "There is nothing here")
 NO_SUCH_PATH = Kind("no-such-path", 404, "The server has no such path")
 METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "The path does not answer this method")
+SLOW_HEADERS = Kind("slow-headers", 408, "The request did not arrive in time")
 SLOW_BODY = Kind("slow-body", 408, "The body did not arrive in time")
 CONFLICT = Kind("conflict", 409, "The state of the resource forbids it")
 IN_FLIGHT = Kind("in-flight", 409, "The first request with this key is still being carried out")
+OUTCOME_UNKNOWN = Kind("outcome-unknown", 409, "What became of the first request is not known")
 REPLAY_GONE = Kind("idempotency-replay-gone", 409, "The request was carried out, and its result is gone since")
 PRECONDITION_FAILED = Kind("precondition-failed", 412, "The resource has another version")
 TOO_LARGE = Kind("too-large", 413, "The request is too large")
@@ -65,10 +67,12 @@ UNSUPPORTED_MEDIA_TYPE = Kind("unsupported-media-type", 415, "The body's type or
 INVALID = Kind("invalid", 422, "The request breaks a rule")
 KEY_REUSED = Kind("idempotency-key-reused", 422, "The key was used for another request")
 TOO_MANY_REQUESTS = Kind("too-many-requests", 429, "Too many requests")
+HEADERS_TOO_LARGE = Kind("headers-too-large", 431, "The request's head is too large")
 INTERNAL = Kind("internal", 500, "Something went wrong here")
 UNAVAILABLE = Kind("unavailable", 503, "A backend did not answer")
 MASTER_KEY = Kind("master-key", 503, "Secrets cannot be decrypted")
 NO_INSTANCE = Kind("no-healthy-instance", 503, "No instance of the service is healthy")
+TOO_MANY_CONNECTIONS = Kind("too-many-connections", 503, "Too many connections are open")
 NOT_READY = Kind("not-ready", 503, "The server is not ready")
 REGISTRY_DISABLED = Kind("registry-disabled", 503, "The service registry is switched off")
 
@@ -76,8 +80,9 @@ KINDS: Mapping[str, Kind] = {
     kind.slug: kind
     for kind in (
         MALFORMED_JSON, BAD_REQUEST, UNAUTHENTICATED, FORBIDDEN, CREDENTIALS_REQUIRED, NOT_FOUND, NO_SUCH_PATH, METHOD_NOT_ALLOWED,
-        SLOW_BODY, CONFLICT, IN_FLIGHT, REPLAY_GONE, PRECONDITION_FAILED, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, INVALID, KEY_REUSED,
-        TOO_MANY_REQUESTS, INTERNAL, UNAVAILABLE, MASTER_KEY, NO_INSTANCE, NOT_READY, REGISTRY_DISABLED,
+        SLOW_HEADERS, SLOW_BODY, CONFLICT, IN_FLIGHT, OUTCOME_UNKNOWN, REPLAY_GONE, PRECONDITION_FAILED, TOO_LARGE,
+        UNSUPPORTED_MEDIA_TYPE, INVALID, KEY_REUSED, TOO_MANY_REQUESTS, HEADERS_TOO_LARGE, INTERNAL, UNAVAILABLE, MASTER_KEY,
+        NO_INSTANCE, TOO_MANY_CONNECTIONS, NOT_READY, REGISTRY_DISABLED,
     )
 }  # fmt: skip
 
@@ -160,7 +165,7 @@ def from_core(error: ConfigKitError, *, preconditioned: bool = False) -> Problem
     if isinstance(error, MasterKeyError):
         return ProblemError(MASTER_KEY, _MASTER_KEY_REMEDY)
     if isinstance(error, UnavailableError):
-        return unavailable("a backend did not answer in time; try again, and look at /health")
+        return unavailable(str(error))
     if isinstance(error, ClosedError):
         return unavailable("the server is shutting down; try another one")
     return ProblemError(INTERNAL, "the server's log has the details under this request id")

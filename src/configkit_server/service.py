@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from configkit.client import ConfigKit
 from configkit.models import Event
@@ -18,9 +18,14 @@ from configkit_server.floods import Buckets
 from configkit_server.metrics import Metrics
 from configkit_server.pings import Pings
 from configkit_server.problems import REGISTRY_DISABLED, unavailable
+from configkit_server.unrecorded import Unrecorded
 
 if TYPE_CHECKING:
     from configkit.registry.checker import Checker
+    from configkit_server.call import Call
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 logger = logging.getLogger("configkit.server")
 
@@ -31,7 +36,11 @@ class Service:
 
     Attributes:
         kit: The core, which its owner closes.
-        background: What goes on after a request was answered.
+        executor: For reads. Writes, the backends' pings and the tokens have threads of their own: none waits for another.
+        writes: For what waits for a turn at writing, which may be long in coming; see `write`.
+        checking: For checks on demand, which take seconds where instances do not answer.
+        parsing: For bodies so large that taking them apart would hold up the event loop.
+        unrecorded: The outcomes of requests with an Idempotency-Key that the store could not take yet.
         draining: The server is about to end: not ready, and no stream stays open.
     """
 
@@ -40,15 +49,20 @@ class Service:
         self.auth = auth
         self.limits = limits
         self.executor = Executor(deadline=kit.calls.deadline)
+        self.writes = Executor(workers=8, deadline=kit.calls.deadline)
+        self.parsing = Executor(workers=2, deadline=kit.calls.deadline)
+        self.unrecorded = Unrecorded(self.writes)
         self.metrics = Metrics()
         if kit.backends.readback is not None:
             self.metrics.show_readback(lambda: kit.documents.readback_seconds)
         self.hub = EventHub(self.metrics)
         self.encoded = EncodedDocuments()
         self.registrations = Buckets(rate=50.0, burst=200)
-        self.checks = Buckets(rate=5.0, burst=50)
-        self.pings = Pings(kit.backends.ping, self.executor)
-        self.background: set[asyncio.Task[None]] = set()
+        self.checks = Buckets(rate=2.0, burst=20)
+        self.checking = Executor(workers=8, waiting=16, deadline=kit.calls.deadline)
+        self._asking = Executor(workers=8, deadline=kit.calls.deadline)
+        self._tokens = Executor(workers=2, deadline=kit.calls.deadline)
+        self.pings = Pings(kit.backends.ping, self._asking)
         self.draining = False
         self.started = False
         self.checker: Checker | None = None
@@ -69,7 +83,7 @@ class Service:
                 self.checker = self._make_checker()
                 if self.checker is not None:
                     self.checker.start()
-            await self.auth.start(self.executor)
+            await self.auth.start(self._tokens)
             self.started = True
 
     async def stop(self) -> None:
@@ -80,7 +94,14 @@ class Service:
             self._unsubscribe()
         if self.checker is not None:
             await asyncio.to_thread(self.checker.close)
-        await asyncio.to_thread(self.executor.close)
+        await self.unrecorded.close()
+        for executor in (self.executor, self.writes, self.parsing, self.checking, self._asking, self._tokens):
+            await asyncio.to_thread(executor.close)
+
+    async def write(self, call: Call, mutation: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Carry out *mutation* for *call*, to its end where what becomes of it is to be recorded."""
+        run = self.writes.run_to_end if call.is_recorded else self.writes.run
+        return await run(mutation, *args, **kwargs)
 
     def drain(self) -> None:
         """Be unready from now on and end the streams; may be called from a signal handler or another thread."""

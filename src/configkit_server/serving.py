@@ -19,6 +19,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from configkit_server.auth import is_loopback
+from configkit_server.protocol import BoundedProtocol
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -58,7 +59,16 @@ def binds_loopback() -> bool:
 
 
 class Server(uvicorn.Server):
-    """A uvicorn server for one application of `create_app` that ends its event streams when it is to end."""
+    """
+    A uvicorn server for one application of `create_app`: its connections are bounded, and its event streams end with it.
+
+    Which protocol it speaks is `BoundedProtocol`, unless *config* names another.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        if config.http in ("auto", "httptools"):
+            config.http = BoundedProtocol
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the streams, then everything else."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+from starlette.applications import Starlette
 
 from configkit import tokens
 from configkit.backends.memory import open_memory
@@ -37,6 +38,7 @@ class Deployed:
     kit: ConfigKit
     url: str
     http: httpx2.Client
+    app: Starlette
 
     @property
     def port(self) -> int:
@@ -110,16 +112,18 @@ def deployed(
     limits: Limits | None = None,
     registry_enabled: bool = True,
     addresses: AddressPolicy | None = None,
+    deadline: float = 5.0,
+    **options: Any,
 ) -> Iterator[Deployed]:
-    """Serve *backends*, by default a new deployment."""
+    """Serve *backends*, by default a new deployment; *options* are the server's."""
     with ExitStack() as stack:
         backends = backends or stack.enter_context(new_deployment())
-        kit = stack.enter_context(ConfigKit(backends, registry_enabled=registry_enabled))
+        kit = stack.enter_context(ConfigKit(backends, registry_enabled=registry_enabled, deadline=deadline))
         auth = TokenAuth(kit.backends.tokens, extra=extra)
         app = create_app(kit, auth=auth, limits=limits, addresses=addresses or AddressPolicy())
-        with serving(app) as url, httpx2.Client(base_url=url, timeout=10.0) as http:
+        with serving(app, **options) as url, httpx2.Client(base_url=url, timeout=10.0) as http:
             _settled(kit, http)
-            yield Deployed(kit, url, http)
+            yield Deployed(kit, url, http, app)
 
 
 def _settled(kit: ConfigKit, http: httpx2.Client) -> None:
@@ -129,11 +133,11 @@ def _settled(kit: ConfigKit, http: httpx2.Client) -> None:
         eventually(lambda: http.get("/ready").status_code == 200 and not bus.waiting, timeout=15.0)
 
 
-def sqlite(folder: Path) -> Backends:
+def sqlite(folder: Path, *, deadline: float = 5.0) -> Backends:
     """Return a new deployment on an SQLite file in *folder*."""
     from configkit.backends.sql import open_sqlite
 
-    return open_sqlite(str(folder / "configkit.db"), master_key="a master key of the tests")
+    return open_sqlite(str(folder / "configkit.db"), master_key="a master key of the tests", deadline=deadline)
 
 
 def problem(answer: httpx2.Response, status: int, kind: str | None = None) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -14,7 +15,7 @@ from configkit.ports import SCOPES, Token
 from configkit_server import ProblemError, TokenAuth
 from configkit_server.operations import Operation
 from configkit_server.table import OPERATIONS
-from tests.server.deployment import CONFIG, FLAGS, PLACE, REGISTRY, Deployed, deployed, problem
+from tests.server.deployment import CONFIG, FLAGS, PLACE, REGISTRY, Deployed, deployed, problem, sqlite
 from tests.waiting import eventually
 
 INPUTS: dict[str, dict[str, object]] = {
@@ -359,3 +360,26 @@ def test_without_the_scope_for_secrets_they_are_masked_and_stay_secret() -> None
         assert (kept.json()["is_encrypted"], kept.json()["value"]) == (True, None)
         reader = server.token("config:read", "secrets:read")
         assert server.http.get(f"{CONFIG}/s", params=PLACE, headers=reader).json()["value"] == "new"
+
+
+def test_a_deletion_does_not_take_the_mark_from_a_secret(tmp_path: Path) -> None:
+    for backends in (None, sqlite(tmp_path)):
+        with deployed(backends) as server:
+            admin, plain = server.token("admin"), server.token("config:read", "config:write")
+            server.create("s", "first", headers=admin)
+            item, body = f"{CONFIG}/s", {"key": "s", "value": "x", **PLACE}
+            server.http.put(item, params=PLACE, json={"value": "canary", "is_encrypted": True}, headers=admin)
+            for deleted in (False, True):
+                if deleted:
+                    assert server.http.delete(item, params=PLACE, headers=plain).status_code == 204
+                answers = [
+                    server.http.post(f"{item}/rollback", params=PLACE, json={"version": 1}, headers=plain),
+                    server.http.post(CONFIG, json=body, headers=plain),
+                ]
+                for answer in answers:
+                    assert problem(answer, 403)["required_scope"] == "secrets:read"
+            again = server.http.post(CONFIG, json={**body, "is_encrypted": True}, headers=plain)
+            assert (again.status_code, again.json()["is_encrypted"]) == (201, True)
+            server.http.delete(item, params=PLACE, headers=admin)
+            assert server.http.post(CONFIG, json=body, headers=admin).json()["is_encrypted"] is False
+            assert server.http.post(CONFIG, json={**body, "key": "new"}, headers=plain).status_code == 201

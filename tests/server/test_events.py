@@ -72,6 +72,21 @@ def listening(server: Deployed, headers: dict[str, str] | None = None) -> Iterat
     assert not listener.thread.is_alive()
 
 
+def test_a_reader_whose_queue_is_full_is_still_told_to_read_everything_again() -> None:
+    async def scene() -> list[bytes]:
+        hub = EventHub(Metrics())
+        hub.start()
+        reader = hub.open(EVERYTHING, None)
+        for number in range(WAITING):
+            assert reader.put(b"%d" % number)
+        hub.on_event(Resync("a gap"))
+        await asyncio.sleep(0)
+        return await reader.take(5)
+
+    (only,) = asyncio.run(scene())
+    assert b"event: resync" in only
+
+
 def test_every_change_is_told_without_its_value(either: Deployed) -> None:
     with listening(either) as heard:
         either.create("a", "canary", is_encrypted=True)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
 
+import httpx2
 import pytest
 
 from configkit.ports import Outcome
-from tests.server.deployment import CONFIG, FLAGS, PLACE, REGISTRY, Deployed, deployed, problem
+from tests.server.deployment import CONFIG, FLAGS, PLACE, REGISTRY, Deployed, deployed, problem, sqlite
+from tests.waiting import eventually
 
 
 def keyed(key: str = "k-1") -> dict[str, str]:
@@ -135,6 +141,119 @@ def test_of_many_at_once_one_is_carried_out_and_the_others_wait_or_repeat_it(eit
     assert answers <= {(200, 2), (409, None)}
     assert (200, 2) in answers
     assert either.http.get(f"{CONFIG}/n/history", params=PLACE).json()["total"] == 2
+
+
+class Lock:
+    """Another program that holds the write lock of the database for a while."""
+
+    def __init__(self, folder: Path) -> None:
+        self._connection = sqlite3.connect(folder / "configkit.db", isolation_level=None, timeout=0, check_same_thread=False)
+
+    def take(self) -> None:
+        eventually(self._taken)
+
+    def _taken(self) -> bool:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        return True
+
+    def release(self) -> None:
+        self._connection.execute("ROLLBACK")
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[Lock]:
+    lock = Lock(folder)
+    try:
+        yield lock
+    finally:
+        lock._connection.close()
+
+
+def write(server: Deployed, key: str = "k-1") -> httpx2.Response:
+    return server.http.put(f"{CONFIG}/a", params=PLACE, json={"value": 2}, headers=keyed(key))
+
+
+def versions(server: Deployed) -> int:
+    total: int = server.http.get(f"{CONFIG}/a/history", params=PLACE).json()["total"]
+    return total
+
+
+def test_an_outcome_that_could_not_be_recorded_is_answered_from_memory_until_it_is(tmp_path: Path) -> None:
+    backends = sqlite(tmp_path, deadline=0.3)
+    store = backends.idempotency
+    assert store is not None
+    with deployed(backends) as server, locked(tmp_path) as lock:
+        server.create("a", 1)
+        finish, tried = store.finish, threading.Semaphore(0)
+
+        def finish_locked(key: str, outcome: Outcome | None) -> None:
+            if not taken.is_set():
+                taken.set()
+                lock.take()
+            try:
+                finish(key, outcome)
+            finally:
+                tried.release()
+
+        taken = threading.Event()
+        store.finish = finish_locked  # type: ignore[method-assign]
+        assert write(server).json()["version"] == 2
+        for _ in range(2):
+            assert tried.acquire(timeout=5)
+        again = write(server)
+        assert (again.status_code, again.json()["version"]) == (200, 2)
+        assert again.headers["idempotent-replayed"] == "true"
+        other = server.http.put(f"{CONFIG}/a", params=PLACE, json={"value": 3}, headers=keyed())
+        problem(other, 422, "idempotency-key-reused")
+        lock.release()
+        service = server.app.state.configkit
+        eventually(lambda: service.unrecorded.find(next(iter(service.unrecorded._known), "")) is None)
+        again = write(server)
+        assert (again.status_code, again.json()["version"], versions(server)) == (200, 2, 2)
+
+
+def test_a_request_that_takes_longer_than_its_caller_waits_is_carried_out_once_all_the_same(tmp_path: Path) -> None:
+    backends = sqlite(tmp_path)
+    store = backends.idempotency
+    assert store is not None
+    with deployed(backends, deadline=0.2) as server, locked(tmp_path) as lock:
+        server.create("a", 1)
+        begin = store.begin
+
+        def begin_and_lock(key: str, fingerprint: str) -> Outcome | None:
+            claimed = begin(key, fingerprint)
+            lock.take()
+            return claimed
+
+        store.begin = begin_and_lock  # type: ignore[method-assign]
+        problem(write(server), 503, "unavailable")
+        store.begin = begin  # type: ignore[method-assign]
+        lock.release()
+        eventually(lambda: write(server).status_code != 409)
+        again = write(server)
+        assert (again.status_code, again.json()["version"], versions(server)) == (200, 2, 2)
+
+
+def test_what_a_dead_server_had_begun_is_not_begun_again(tmp_path: Path) -> None:
+    with deployed(sqlite(tmp_path)) as server:
+        server.create("a", 1)
+        assert write(server).json()["version"] == 2
+        with closing(sqlite3.connect(tmp_path / "configkit.db", isolation_level=None)) as database:
+            database.execute("UPDATE idempotency SET status = NULL, claimed_mono = claimed_mono - 61")
+        for _ in range(2):
+            problem(write(server), 409, "outcome-unknown")
+        assert versions(server) == 2
+        assert write(server, "k-2").json()["version"] == 3
+
+
+def test_while_too_many_outcomes_are_unrecorded_nothing_is_begun(server: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("configkit_server.unrecorded.MOST", 0)
+    server.create("a", 1)
+    problem(write(server), 503, "unavailable")
+    assert versions(server) == 1
 
 
 def test_nothing_of_the_request_is_in_the_record() -> None:

@@ -5,19 +5,25 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from typing import Any
 
 import pytest
+from pydantic import BaseModel, ValidationError
 
 from configkit import tokens
 from configkit.errors import UnavailableError
 from configkit.models import ConfigPath
 from configkit_server import ProblemError, etags
+from configkit_server.call import Call
 from configkit_server.encoded import EncodedDocuments
 from configkit_server.executor import Executor
 from configkit_server.floods import Buckets
 from configkit_server.pings import Pings
 from configkit_server.router import Router, raw_path
 from configkit_server.table import OPERATIONS
+from configkit_server.wire.config import ConfigUpdate
+from configkit_server.wire.flags import FlagCreate, FlagUpdate
+from configkit_server.wire.registry import Register
 from tests.server.deployment import CONFIG, PLACE, Deployed, problem
 
 
@@ -142,6 +148,59 @@ def test_a_call_that_does_not_return_is_given_up_at_its_deadline() -> None:
         return took
 
     assert asyncio.run(scene()) < 1.0
+
+
+def test_a_call_that_has_begun_is_waited_for_and_one_that_has_not_never_runs() -> None:
+    release, ran = threading.Event(), threading.Event()
+
+    async def scene() -> None:
+        executor = Executor(workers=1, deadline=0.05)
+        first = asyncio.create_task(executor.run_to_end(release.wait, 30))
+        await asyncio.sleep(0)
+        with pytest.raises(UnavailableError):
+            await executor.run_to_end(ran.set)
+        assert not first.done()
+        release.set()
+        assert await first
+        executor.close()
+
+    asyncio.run(scene())
+    assert not ran.is_set()
+
+
+@pytest.mark.parametrize(
+    ("model", "body"),
+    [
+        (FlagCreate, {"target_users": [""] * 300_000}),
+        (FlagUpdate, {"target_users": [1] * 300_000}),
+        (FlagCreate, {f"f{number}": 1 for number in range(90_000)}),
+        (Register, {"metadata": {f"f{number}": 1 for number in range(90_000)}}),
+    ],
+)
+def test_of_a_body_full_of_mistakes_few_are_built(model: type[BaseModel], body: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        model.model_validate(body)
+    assert caught.value.error_count() < 10
+
+
+def test_a_large_body_is_taken_apart_beside_the_event_loop() -> None:
+    async def scene() -> int:
+        parsing = Executor(workers=1)
+        call = Call({"type": "http"}, _nothing, {}, "", frozenset(), parsing)
+        call.body = b'{"value": [%b]}' % b",".join([b"1"] * 200_000)
+        work, turns = asyncio.create_task(call.model(ConfigUpdate)), 0
+        while not work.done():
+            await asyncio.sleep(0)
+            turns += 1
+        assert len((await work).value) == 200_000
+        parsing.close()
+        return turns
+
+    assert asyncio.run(scene()) > 2
+
+
+async def _nothing() -> Any:
+    return {"type": "http.disconnect"}
 
 
 @pytest.mark.once(reason="it has no server")

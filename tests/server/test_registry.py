@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -177,6 +180,41 @@ def test_leaving_what_is_not_listed_is_told_without_advice_to_register(either: D
     who = {"service_name": "nmt", "instance_id": "gone"}
     assert "register it again" not in problem(either.http.post(f"{REGISTRY}/deregister", json=who), 404)["detail"]
     assert "register it again" in problem(either.http.post(f"{REGISTRY}/heartbeat", json=who), 404)["detail"]
+
+
+def test_whoever_checks_over_and_over_has_to_wait_and_holds_up_nobody_else(server: Deployed) -> None:
+    check = f"{REGISTRY}/services/nobody/health"
+    answers = [server.http.post(check) for _ in range(40)]
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert len(refused) >= 10
+    assert {answer.status_code for answer in answers} == {200, 429}
+    assert problem(refused[0], 429)["type"] == f"{PROBLEM}too-many-requests"
+    assert int(refused[0].headers["retry-after"]) >= 1
+    assert server.http.post(check, headers=server.token("registry:read")).status_code == 200
+
+
+def test_checks_on_demand_of_what_never_answers_hold_up_no_reader() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=100) as tarpit,
+        deployed(addresses=AddressPolicy(loopback=True)) as server,
+        ThreadPoolExecutor(40) as callers,
+    ):
+        url = f"http://127.0.0.1:{tarpit.getsockname()[1]}"
+        for number in range(40):
+            register(server, "tar", url, health_check_url=f"{url}/{number}", instance_id=f"t{number}")
+        tokens = [server.token("registry:read") for _ in range(2)] * 20
+        service = f"{REGISTRY}/services/tar"
+        checks = [callers.submit(server.http.post, f"{service}/health", headers=token) for token in tokens]
+
+        def all_done_and_reading_is_quick() -> bool:
+            began = time.monotonic()
+            fresh = server.http.get(service, headers={"Cache-Control": "no-cache", **tokens[0]})
+            assert fresh.status_code == 200
+            assert time.monotonic() - began < 1.0
+            return all(check.done() for check in checks)
+
+        eventually(all_done_and_reading_is_quick, timeout=15, every=0.1)
+        assert {check.result().status_code for check in checks} <= {200, 503}
 
 
 def test_checking_a_service_without_instances_is_unknown(server: Deployed) -> None:

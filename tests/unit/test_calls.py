@@ -77,6 +77,14 @@ def test_a_call_within_a_call_cannot_starve_the_pool() -> None:
     calls.close()
 
 
+def test_a_call_on_a_worker_of_another_pool_runs_right_there() -> None:
+    outer, inner = Calls(workers=1, deadline=5), Calls(workers=1, deadline=5)
+    assert outer.run(lambda: inner.run(threading.current_thread)) is outer.run(threading.current_thread)
+    assert inner.run(threading.current_thread) is not outer.run(threading.current_thread)
+    outer.close()
+    inner.close()
+
+
 def test_without_workers_calls_run_in_the_callers_thread() -> None:
     calls = Calls(workers=0)
     assert calls.run(threading.current_thread) is threading.current_thread()

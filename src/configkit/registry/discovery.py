@@ -13,8 +13,9 @@ from configkit.errors import NoInstanceError, UnavailableError
 from configkit.models import Event, Instances, ServiceInstance, ServiceSummary
 from configkit.ports import BlobCache, ServiceRegistryClient
 from configkit.registry.balancing import choose, in_zone
-from configkit.registry.directory import Callback, Directory
-from configkit.registry.remembered import RememberedLists
+from configkit.registry.directory import Directory
+from configkit.registry.remembered import Callback
+from configkit.registry.shared import SharedLists
 
 
 class Services:
@@ -47,7 +48,7 @@ class Services:
         self._calls = calls
         self._max_stale = max_stale
         self._revive = revive
-        remembered = None if blobs is None else RememberedLists(blobs, seconds=max_stale)
+        remembered = None if blobs is None else SharedLists(blobs, seconds=max_stale)
         self._directory = Directory(client, calls, max_stale=max_stale, refresh=refresh, remembered=remembered)
         self._summaries: tuple[float, tuple[ServiceSummary, ...]] | None = None
         self._load: dict[tuple[str, str], int] = {}

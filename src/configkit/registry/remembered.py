@@ -1,91 +1,135 @@
-"""
-The last lists of instances, shared between processes: what a process that has just started goes by while the registry is away.
-
-A list has no version, and leases end in it without a word, so it is never an answer while the registry can be asked. It
-is kept for as long as a process would serve its own last list, and served as stale as that.
-"""
+"""Which services this process knows something of: those that exist for a while, and names without instances briefly."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import fields
-from datetime import UTC, datetime
-from typing import Any
+import itertools
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 
-from configkit.errors import ConfigKitError
-from configkit.models import ServiceInstance, utcnow
-from configkit.ports import BlobCache
+from configkit.calls import SaturatedError
+from configkit.models import Instances, ServiceInstance
+from configkit.registry.listing import Listing
 
-MAX_BYTES = 4 * 1024 * 1024
-"""A larger list would take the shared cache longer than its deadline."""
+_SECONDS = 300.0
+_MOST = 4096
+_EMPTY_SECONDS = 10.0
+_MOST_EMPTY = 512
+
+Callback = Callable[[Instances], None]
+Flight = Future[SaturatedError | None]
+"""An attempt to read a list; its result is the refusal where no worker was free."""
 
 
-_FIELDS = tuple(field.name for field in fields(ServiceInstance))
-
-
-class RememberedLists:
+@dataclass(slots=True, eq=False)
+class Known:
     """
-    The lists that any process of the deployment has read lately.
+    What is known of one service. Attributes are swapped, never changed in place, so that reading takes no lock.
 
-    Args:
-        seconds: How long a list is of use after it was read.
+    Attributes:
+        due: When to read the list again (monotonic).
+        error: Why the last attempt failed; None if it did not.
+        flight: The attempt under way, since *flight_began*; the registry is asked since *asked_since*.
+        again: Something changed while the list was being read.
+        told: What the callbacks know.
     """
 
-    def __init__(self, blobs: BlobCache, *, seconds: float) -> None:
-        self._blobs = blobs
-        self._seconds = seconds
+    name: str
+    asked_at: float
+    listing: Listing | None = None
+    due: float = 0.0
+    error: Exception | None = None
+    flight: Flight | None = None
+    flight_began: float = 0.0
+    asked_since: float | None = None
+    again: bool = False
+    callbacks: tuple[Callback, ...] = ()
+    told: tuple[ServiceInstance, ...] | None = None
+    turns: Iterator[int] = field(default_factory=lambda: itertools.count(random.randrange(1024)))  # noqa: S311
 
-    def keep(self, service_name: str, instances: Sequence[ServiceInstance]) -> None:
-        """Remember what the registry has just answered. Never raises."""
-        listed = [{name: getattr(instance, name) for name in _FIELDS} for instance in instances]
-        content = json.dumps(listed, ensure_ascii=False, separators=(",", ":"), default=_plain).encode()
-        if len(content) <= MAX_BYTES:
-            with suppress(ConfigKitError):
-                self._blobs.keep(_name(service_name), _milliseconds(utcnow()), content, seconds=self._seconds)
-
-    def find(self, service_name: str) -> tuple[tuple[ServiceInstance, ...], float] | None:
-        """Return the last list and how many seconds ago it was read; None: there is none that is of use. Never raises."""
-        try:
-            there = self._blobs.load(_name(service_name))
-        except ConfigKitError:
-            return None
-        if there is None:
-            return None
-        age = max(0.0, (_milliseconds(utcnow()) - there[0]) / 1000)
-        instances = _decoded(service_name, there[1])
-        return None if instances is None or age > self._seconds else (instances, age)
+    @property
+    def lasting(self) -> bool:
+        """Whether the service has instances as far as we know, or somebody listens."""
+        return bool(self.callbacks) or (self.listing is not None and bool(self.listing.items))
 
 
-def _name(service_name: str) -> str:
-    return f"registry/{service_name}"
+class Remembered:
+    """
+    What is `Known`, by name. Names without instances have places of their own, few and for seconds: whoever asks for
+    thousands of them displaces no service.
+    """
+
+    def __init__(self) -> None:
+        self._lasting: dict[str, Known] = {}
+        self._passing: dict[str, Known] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._lasting) + len(self._passing)
+
+    def get(self, name: str) -> Known | None:
+        """Return what is known of *name*; takes no lock."""
+        return self._lasting.get(name) or self._passing.get(name)
+
+    def add(self, name: str) -> Known:
+        """Return what is known of *name*, which is nothing yet for a new one."""
+        with self._lock:
+            known = self.get(name)
+            if known is None:
+                _make_room(self._passing, _MOST_EMPTY)
+                known = self._passing[name] = Known(name, time.monotonic())
+            return known
+
+    def settle(self, known: Known) -> None:
+        """Give *known* the place it deserves by now, unless it was forgotten."""
+        place, other = (self._lasting, self._passing) if known.lasting else (self._passing, self._lasting)
+        if place.get(known.name) is known:
+            return
+        with self._lock:
+            if other.get(known.name) is known:
+                _make_room(place, _MOST if known.lasting else _MOST_EMPTY)
+                place[known.name] = known
+                del other[known.name]
+
+    def keep(self, known: Known) -> None:
+        """Remember *known*, to which somebody listens, even if it was forgotten meanwhile."""
+        with self._lock:
+            self._passing.pop(known.name, None)
+            self._lasting[known.name] = known
+
+    def all(self) -> list[Known]:
+        """Return everything that is known: what exists first, and there what was asked for last."""
+        with self._lock:
+            lasting, passing = list(self._lasting.values()), list(self._passing.values())
+        lasting.sort(key=lambda known: known.asked_at, reverse=True)
+        return lasting + passing
+
+    def forget_idle(self, now: float) -> None:
+        """Forget what nobody asks for any more."""
+        with self._lock:
+            for place, seconds in ((self._lasting, _SECONDS), (self._passing, _EMPTY_SECONDS)):
+                idle = [one.name for one in place.values() if not one.callbacks and now - one.asked_at > seconds]
+                for name in idle:
+                    del place[name]
+
+    def forget_empty(self) -> None:
+        """Forget the names without instances: the next question reads whether that is still so."""
+        with self._lock:
+            self._passing.clear()
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child: what was in flight is in flight in the parent."""
+        self._lock = threading.Lock()
+        for known in self.all():
+            known.flight, known.asked_since = None, None
 
 
-def _milliseconds(at: datetime) -> int:
-    return int(at.timestamp() * 1000)
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime) else dict(value)
-
-
-def _decoded(service_name: str, content: bytes) -> tuple[ServiceInstance, ...] | None:
-    """Return the instances that *content* is; None: it is something else, or not from this release."""
-    try:
-        found = json.loads(content)
-        if not isinstance(found, list):
-            return None
-        instances = tuple(_instance(given) for given in found)
-    except (ConfigKitError, ValueError, TypeError, KeyError, RecursionError):
-        return None
-    return instances if all(instance.service_name == service_name for instance in instances) else None
-
-
-def _instance(given: dict[str, Any]) -> ServiceInstance:
-    times = {name: _time(given[name]) for name in ("registered_at", "last_health_check", "expires_at")}
-    return ServiceInstance(**{**given, **times})
-
-
-def _time(text: object) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(str(text)).astimezone(UTC)
+def _make_room(place: dict[str, Known], most: int) -> None:
+    if len(place) < most:
+        return
+    idle = min((one for one in place.values() if not one.callbacks), key=lambda one: one.asked_at, default=None)
+    if idle is not None:
+        del place[idle.name]

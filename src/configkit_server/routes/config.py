@@ -8,7 +8,7 @@ from configkit.models import ConfigPath, ConfigSelector, ConfigVersion
 from configkit.names import SHARED, check_key
 from configkit_server import etags
 from configkit_server.answers import NO_STORE, PRIVATE, Answer, answer_json, page
-from configkit_server.bodies import MAX_BULK, check_bulk_size, parse_object
+from configkit_server.bodies import MAX_BULK, check_bulk_size
 from configkit_server.call import Call
 from configkit_server.routes.reading import answer_document, config_path, find, find_layered, is_masked, reveal
 from configkit_server.service import Service
@@ -95,9 +95,9 @@ async def read_history(service: Service, call: Call) -> Answer:
 
 async def read_bulk(service: Service, call: Call) -> Answer:
     """Answer many keys of one service at once."""
-    document = parse_object(call.body)
+    document = await call.document()
     check_bulk_size(document.get("keys"), "keys")
-    body = call.model(ConfigBulk, document)
+    body = await call.model(ConfigBulk, document)
     environment, layers = call.environment(body.environment), [call.readable(body.service_name)]
     if body.resolve and body.service_name != SHARED:
         layers.append(SHARED)

@@ -19,9 +19,12 @@ from configkit_server.wire.config import ConfigCreate, ConfigRollback, ConfigUpd
 
 async def create_config(service: Service, call: Call) -> Answer:
     """Write the first version of a key."""
-    body = call.model(ConfigCreate)
+    body = await call.model(ConfigCreate)
     path = config_path(call.environment(body.environment), call.service(body.service_name), body.key)
-    document = await service.executor.run(
+    if not body.is_encrypted and not call.grant.allows("secrets:read") and await _was_secret(service, path):
+        call.require("secrets:read", "making a key plain that was secret")
+    document = await service.write(
+        call,
         service.kit.documents.create,
         path,
         body.value,
@@ -41,13 +44,14 @@ def _created(call: Call, document: ConfigVersion) -> Answer:
 
 async def update_config(service: Service, call: Call) -> Answer:
     """Write the next version of a key that is there."""
-    body = call.model(ConfigUpdate)
+    body = await call.model(ConfigUpdate)
     path = path_of(call)
     expected = await expected_version(service, call, path, body.expected_version)
     if body.is_encrypted is False and not call.grant.allows("secrets:read"):
         expected = await _unless_secret(service, call, path, expected)
     try:
-        document = await service.executor.run(
+        document = await service.write(
+            call,
             service.kit.documents.update,
             path,
             body.value,
@@ -67,7 +71,7 @@ async def delete_config(service: Service, call: Call) -> Answer:
     path = path_of(call)
     expected = await expected_version(service, call, path, None)
     try:
-        version = await service.executor.run(service.kit.documents.delete, path, origin=call.origin, expected_version=expected)
+        version = await service.write(call, service.kit.documents.delete, path, origin=call.origin, expected_version=expected)
     except ConflictError as error:
         raise await _conflict(service, call, path, error) from None
     return Answer(204, subject=str(path), version=version)
@@ -75,12 +79,12 @@ async def delete_config(service: Service, call: Call) -> Answer:
 
 async def rollback_config(service: Service, call: Call) -> Answer:
     """Write the value of an old version as a new one."""
-    body = call.model(ConfigRollback)
+    body = await call.model(ConfigRollback)
     path = path_of(call)
     if not call.grant.allows("secrets:read"):
         await _keeps_mark(service, call, path, body.version)
-    document = await service.executor.run(
-        service.kit.documents.rollback, path, body.version, origin=call.origin, comment=body.comment
+    document = await service.write(
+        call, service.kit.documents.rollback, path, body.version, origin=call.origin, comment=body.comment
     )
     return answer_document(200, document, masked=document.ever_secret)
 
@@ -132,23 +136,31 @@ def _failed(call: Call, current: ConfigVersion) -> ProblemError:
 async def _unless_secret(service: Service, call: Call, path: ConfigPath, expected: int | None) -> int:
     """Return the version to be replaced: to take a secret's mark away needs the scope to read it."""
     current = await service.executor.run(service.kit.documents.read, path, fresh=True)
-    if current.is_encrypted:
-        call.require("secrets:read", "taking the mark from a secret")
+    if current.ever_secret:
+        call.require("secrets:read", "making a key plain that was secret")
     return current.version if expected is None else expected
 
 
 async def _keeps_mark(service: Service, call: Call, path: ConfigPath, version: int) -> None:
+    if (
+        await _was_secret(service, path)
+        and not (await service.executor.run(service.kit.documents.read, path, version)).is_encrypted
+    ):
+        call.require("secrets:read", "rolling a key that was secret back to a version that was none")
+
+
+async def _was_secret(service: Service, path: ConfigPath) -> bool:
+    """Whether some version of the key was secret, deleted or not: the mark does not come off by way of a deletion."""
     try:
-        current = await service.executor.run(service.kit.documents.read, path, fresh=True)
+        versions = await service.executor.run(service.kit.documents.history, path, limit=1)
     except NotFoundError:
-        return
-    if current.is_encrypted and not (await service.executor.run(service.kit.documents.read, path, version)).is_encrypted:
-        call.require("secrets:read", "rolling a secret back to a version that was none")
+        return False
+    return any(version.ever_secret for version in versions)
 
 
 async def replay_create(service: Service, call: Call, outcome: Outcome) -> Answer:
     """Answer a repeated creation."""
-    body = call.model(ConfigCreate)
+    body = await call.model(ConfigCreate)
     path = config_path(call.environment(body.environment), call.service(body.service_name), body.key)
     return _created(call, await service.executor.run(service.kit.documents.read, path, outcome.version))
 

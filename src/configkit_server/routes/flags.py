@@ -11,7 +11,7 @@ from configkit.names import check_key
 from configkit.ports import Outcome
 from configkit_server import etags
 from configkit_server.answers import PRIVATE, Answer, Header, answer_json, page
-from configkit_server.bodies import check_bulk_size, parse_object
+from configkit_server.bodies import check_bulk_size
 from configkit_server.call import Call
 from configkit_server.problems import NOT_FOUND, PRECONDITION_FAILED, ProblemError, from_core
 from configkit_server.service import Service
@@ -47,7 +47,7 @@ def _read_again(service: Service, environment: str) -> CompiledSet:
 
 async def evaluate(service: Service, call: Call) -> Answer:
     """Decide one flag for one user: the hot path, from memory and without a model where the body is plain."""
-    name, environment, user_id, context = _question(parse_object(call.body), call)
+    name, environment, user_id, context = await _question(await call.document(), call)
     call.environment(environment)
     flags = service.kit.flag_sets.peek(environment)
     if flags is None:
@@ -55,7 +55,7 @@ async def evaluate(service: Service, call: Call) -> Answer:
     return answer_json(200, evaluation_document(flags.evaluate(name, False, user_id, context)))  # noqa: FBT003
 
 
-def _question(body: dict[str, Any], call: Call) -> tuple[str, str, str | None, dict[str, Any] | None]:
+async def _question(body: dict[str, Any], call: Call) -> tuple[str, str, str | None, dict[str, Any] | None]:
     """Return the fields of *body*; whatever is not plain is left to the model, which finds the words for it."""
     name, environment, user_id, context = body.get("flag_name"), body.get("environment"), body.get("user_id"), body.get("context")
     if (
@@ -68,15 +68,15 @@ def _question(body: dict[str, Any], call: Call) -> tuple[str, str, str | None, d
     ):
         check_key(name, pointer="/flag_name")
         return name, environment, user_id, context
-    asked = call.model(Evaluate)
+    asked = await call.model(Evaluate)
     return asked.flag_name, asked.environment, asked.user_id, asked.context
 
 
 async def evaluate_batch(service: Service, call: Call) -> Answer:
     """Decide many flags for one user."""
-    document = parse_object(call.body)
+    document = await call.document()
     check_bulk_size(document.get("flag_names"), "flags")
-    body = call.model(EvaluateBatch, document)
+    body = await call.model(EvaluateBatch, document)
     flags = await flag_set(service, call, call.environment(body.environment))
     decided = flags.evaluate_all(body.user_id, body.context, names=body.flag_names)
     return answer_json(200, {"items": {name: evaluation_document(one) for name, one in decided.items()}})
@@ -126,7 +126,7 @@ async def read_flag(service: Service, call: Call) -> Answer:
 
 async def create_flag(service: Service, call: Call) -> Answer:
     """Add a flag."""
-    body = call.model(FlagCreate)
+    body = await call.model(FlagCreate)
     flag = Flag(
         name=body.name,
         environment=call.environment(body.environment),
@@ -135,7 +135,7 @@ async def create_flag(service: Service, call: Call) -> Answer:
         rollout_percentage=body.rollout_percentage,
         target_users=tuple(body.target_users),
     )
-    return _created(call, await service.executor.run(service.kit.flag_sets.create, flag, origin=call.origin))
+    return _created(call, await service.write(call, service.kit.flag_sets.create, flag, origin=call.origin))
 
 
 def _created(call: Call, flag: Flag) -> Answer:
@@ -145,13 +145,13 @@ def _created(call: Call, flag: Flag) -> Answer:
 
 async def update_flag(service: Service, call: Call) -> Answer:
     """Change a flag."""
-    body = call.model(FlagUpdate)
+    body = await call.model(FlagUpdate)
     environment, name = _named(call)
     changes = {field: getattr(body, field) for field in body.model_fields_set if field != "expected_version"}
     expected = await _expected(service, call, environment, name, body.expected_version)
     try:
-        flag = await service.executor.run(
-            service.kit.flag_sets.update, environment, name, changes, origin=call.origin, expected_version=expected
+        flag = await service.write(
+            call, service.kit.flag_sets.update, environment, name, changes, origin=call.origin, expected_version=expected
         )
     except ConflictError as error:
         raise _conflict(call, environment, error) from None
@@ -163,7 +163,7 @@ async def delete_flag(service: Service, call: Call) -> Answer:
     environment, name = _named(call)
     expected = await _expected(service, call, environment, name, None)
     try:
-        await service.executor.run(service.kit.flag_sets.delete, environment, name, origin=call.origin, expected_version=expected)
+        await service.write(call, service.kit.flag_sets.delete, environment, name, origin=call.origin, expected_version=expected)
     except ConflictError as error:
         raise _conflict(call, environment, error) from None
     return Answer(204, subject=f"{environment}/{name}")
@@ -205,7 +205,7 @@ def _conflict(call: Call, environment: str, error: ConflictError) -> ProblemErro
 
 async def replay_create(service: Service, call: Call, outcome: Outcome) -> Answer:  # noqa: ARG001  every replay is called alike
     """Answer a repeated creation with the flag as it is now."""
-    body = call.model(FlagCreate)
+    body = await call.model(FlagCreate)
     environment = call.environment(body.environment)
     return _created(call, await service.executor.run(service.kit.backends.flags.read, environment, body.name))
 

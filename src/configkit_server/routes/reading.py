@@ -51,7 +51,7 @@ async def reveal(service: Service, call: Call, documents: Sequence[ConfigVersion
     paths = list(dict.fromkeys(document.path for document in documents if document.ever_secret and not document.deleted))
     journal = service.kit.backends.journal
     if paths and journal is not None:
-        await service.executor.run(journal.record_read, paths, origin=call.origin)
+        await service.writes.run(journal.record_read, paths, origin=call.origin)
 
 
 def is_masked(document: ConfigVersion, *, revealed: bool) -> bool:

@@ -26,7 +26,7 @@ _CHECK_SECONDS = 8.0
 async def register(service: Service, call: Call) -> Answer:
     """List an instance."""
     service.require_registry()
-    body = call.model(Register)
+    body = await call.model(Register)
     call.service(body.service_name)
     service.registrations.take(f"{call.grant.name} {call.peer}")
     instance = ServiceInstance(
@@ -40,8 +40,8 @@ async def register(service: Service, call: Call) -> Answer:
     )
     if body.health_check_url is not None and service.checker is not None:
         await service.executor.run(service.checker.resolver.admit, body.health_check_url)
-    listed, is_new = await service.executor.run(
-        service.kit.backends.registry.register, instance, ttl_seconds=body.ttl_seconds, origin=call.origin
+    listed, is_new = await service.write(
+        call, service.kit.backends.registry.register, instance, ttl_seconds=body.ttl_seconds, origin=call.origin
     )
     await _read_again(service, body.service_name)
     subject = f"{listed.service_name}/{listed.instance_id}"
@@ -51,10 +51,10 @@ async def register(service: Service, call: Call) -> Answer:
 async def deregister(service: Service, call: Call) -> Answer:
     """Remove an instance."""
     service.require_registry()
-    body = call.model(InstanceRef)
+    body = await call.model(InstanceRef)
     call.service(body.service_name)
     registry = service.kit.backends.registry
-    await service.executor.run(registry.deregister, body.service_name, body.instance_id, origin=call.origin)
+    await service.write(call, registry.deregister, body.service_name, body.instance_id, origin=call.origin)
     await _read_again(service, body.service_name)
     return answer_json(200, {"status": "ok"}, subject=f"{body.service_name}/{body.instance_id}")
 
@@ -62,9 +62,9 @@ async def deregister(service: Service, call: Call) -> Answer:
 async def heartbeat(service: Service, call: Call) -> Answer:
     """Renew a lease."""
     service.require_registry()
-    body = call.model(InstanceRef)
+    body = await call.model(InstanceRef)
     call.service(body.service_name)
-    expires = await service.executor.run(service.kit.backends.registry.heartbeat, body.service_name, body.instance_id)
+    expires = await service.write(call, service.kit.backends.registry.heartbeat, body.service_name, body.instance_id)
     return answer_json(200, {"expires_at": expires}, subject=f"{body.service_name}/{body.instance_id}")
 
 
@@ -103,7 +103,7 @@ async def check_service(service: Service, call: Call) -> Answer:
     if service.checker is None:
         raise unavailable("this server checks no instances", REGISTRY_DISABLED)
     service.checks.take(f"{call.grant.name} {call.peer}")
-    checks = await service.executor.run_within(_CHECK_SECONDS, service.checker.check_now, name)
+    checks = await service.checking.run_within(_CHECK_SECONDS, service.checker.check_now, name)
     await _read_again(service, name)
     shown = [check_document(check) for check in checks]
     return answer_json(200, {"service_name": name, "status": _overall(checks), "checks": shown})
@@ -147,7 +147,7 @@ async def _read_again(service: Service, name: str) -> None:
 
 async def replay_register(service: Service, call: Call, outcome: Outcome) -> Answer:
     """Answer a repeated registration with the instance as it is now."""
-    body = call.model(Register)
+    body = await call.model(Register)
     call.service(body.service_name)
     instance_id = outcome.subject.partition("/")[2]
     return answer_json(outcome.status, instance_document(await _listed(service, body.service_name, instance_id)))
@@ -160,7 +160,7 @@ async def replay_deregister(service: Service, call: Call, outcome: Outcome) -> A
 
 async def replay_heartbeat(service: Service, call: Call, outcome: Outcome) -> Answer:
     """Answer a repeated heartbeat with the lease as it is now."""
-    body = call.model(InstanceRef)
+    body = await call.model(InstanceRef)
     instance = await _listed(service, call.service(body.service_name), body.instance_id)
     if instance.expires_at is None:
         raise NotFoundError(f"{body.instance_id} has no lease")

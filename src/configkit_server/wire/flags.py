@@ -36,7 +36,7 @@ Percentage = Annotated[
 ]
 UserId = Annotated[str, checked(check_user), WithJsonSchema({**_TEXT, "maxLength": MAX_USER_ID})]
 TargetUser = Annotated[str, checked(_target), WithJsonSchema({**_TEXT, "minLength": 1, "maxLength": MAX_USER_ID})]
-TargetUsers = Annotated[list[TargetUser], Field(max_length=MAX_TARGET_USERS)]
+TargetUsers = Annotated[list[TargetUser], Field(max_length=MAX_TARGET_USERS, fail_fast=True)]
 
 
 class FlagCreate(Body):

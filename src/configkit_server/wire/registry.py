@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from configkit import names
 from configkit.models import HealthCheck, ServiceInstance, ServiceSummary
-from configkit_server.wire.text import WHOLE, Body, CalledUrl, Document, InstanceId, ServiceName, Url, Zone, checked
+from configkit_server.wire.text import WHOLE, Body, CalledUrl, Document, InstanceId, RegisteredService, Url, Zone, checked, few
+
+MOST_METADATA = 64
 
 
 def _metadata_name(value: str) -> str:
@@ -25,11 +27,12 @@ MetadataName = Annotated[str, checked(_metadata_name)]
 MetadataValue = Annotated[str, checked(_metadata_value)]
 Metadata = Annotated[
     dict[MetadataName, MetadataValue],
-    Field(max_length=64),
+    Field(max_length=MOST_METADATA),
+    BeforeValidator(lambda given: few(given, MOST_METADATA)),
     WithJsonSchema(
         {
             "type": "object",
-            "maxProperties": 64,
+            "maxProperties": MOST_METADATA,
             "propertyNames": {**_TEXT, "minLength": 1, "maxLength": 128},
             "additionalProperties": {**_TEXT, "maxLength": 1024},
         }
@@ -40,7 +43,7 @@ Metadata = Annotated[
 class Register(Body):
     """One running copy of a service."""
 
-    service_name: ServiceName
+    service_name: RegisteredService
     service_url: Url
     health_check_url: CalledUrl | None = None
     instance_id: InstanceId | None = None
@@ -55,7 +58,7 @@ class Register(Body):
 class InstanceRef(Body):
     """Which instance."""
 
-    service_name: ServiceName
+    service_name: RegisteredService
     instance_id: InstanceId
 
 

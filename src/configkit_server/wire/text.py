@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from configkit import names, values
@@ -14,12 +14,14 @@ from configkit.models import check_url
 
 MAX_VERSION = 2_147_483_647
 MAX_COMMENT = 1024
+MOST_FIELDS = 32
 
 Schema = dict[str, Any]
 
 ENVIRONMENT: Schema = {"type": "string", "x-environment": True}
 """The OpenAPI document puts the deployment's environments in its place."""
 SERVICE: Schema = {"type": "string", "pattern": "^([a-z0-9]([a-z0-9._-]{0,98}[a-z0-9])?|_shared)$"}
+REGISTERED_SERVICE: Schema = {"type": "string", "pattern": "^[a-z0-9]([a-z0-9._-]{0,98}[a-z0-9])?$"}
 FOREIGN_SERVICE: Schema = {"type": "string", "pattern": "^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?$"}
 KEY: Schema = {"type": "string", "maxLength": 255, "pattern": "^[A-Za-z0-9]((\\.?[A-Za-z0-9_-])*\\.?[A-Za-z0-9_])?$"}
 INSTANCE: Schema = {"type": "string", "maxLength": 255, "pattern": "^[A-Za-z0-9]((\\.?[A-Za-z0-9_:-])*\\.?[A-Za-z0-9_])?$"}
@@ -58,8 +60,13 @@ def _url(value: str) -> str:
     return check_url(value, pointer="")
 
 
+def _registered(value: str) -> str:
+    return names.check_service_name(names.check_service_name(value, foreign=True))
+
+
 Environment = Annotated[str, checked(names.check_environment), WithJsonSchema(ENVIRONMENT)]
 ServiceName = Annotated[str, checked(names.check_service_name), WithJsonSchema(SERVICE)]
+RegisteredService = Annotated[str, checked(_registered), WithJsonSchema(REGISTERED_SERVICE)]
 Key = Annotated[str, checked(names.check_key), WithJsonSchema(KEY)]
 InstanceId = Annotated[str, checked(names.check_instance_id), WithJsonSchema(INSTANCE)]
 Zone = Annotated[str, checked(names.check_zone), WithJsonSchema(ZONE)]
@@ -72,6 +79,13 @@ Comment = Annotated[
 
 def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def few(document: Any, most: int) -> Any:
+    """Return *document* unless it is an object of more than *most* members, before any of them is looked at."""
+    if isinstance(document, dict) and len(document) > most:
+        raise PydanticCustomError("invalid", "{detail}", {"detail": f"at most {most} members"})
+    return document
 
 
 WHOLE = BeforeValidator(_whole)
@@ -94,6 +108,12 @@ class Body(BaseModel):
     """A request body: every field declared, nothing converted."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_fields(cls, document: Any) -> Any:
+        # Each unknown field is an error to be built, and a body has room for a hundred thousand of them.
+        return few(document, MOST_FIELDS)
 
 
 class Document(BaseModel):

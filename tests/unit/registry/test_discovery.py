@@ -370,7 +370,7 @@ def test_without_threads_an_event_is_taken_in_before_it_returns(backends: Backen
 def test_names_nobody_asks_for_any_more_do_not_pile_up(services: Services, registry: Counted) -> None:
     for number in range(4200):
         services._directory.entry(f"scan-{number}")
-    assert len(services._directory._known) <= 4096
+    assert len(services._directory._known) <= 512
 
 
 def test_a_forked_childs_first_question_does_not_wait_for_the_parents_reading(

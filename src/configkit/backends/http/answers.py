@@ -15,7 +15,7 @@ PROBLEMS = "urn:configkit:problem:"
 
 NOT_FOUND = PROBLEMS + "not-found"
 IN_FLIGHT = PROBLEMS + "in-flight"
-_CARRIED_OUT = PROBLEMS + "idempotency-replay-gone"
+_HAPPENED_PERHAPS = (IN_FLIGHT, PROBLEMS + "outcome-unknown", PROBLEMS + "idempotency-replay-gone")
 _INVALID = (400, 413, 415, 422)
 _CONFLICT = (409, 412)
 
@@ -93,7 +93,7 @@ def fail(answer: Answer, *, expected_version: int | None = None) -> NoReturn:
     detail = _text(answer, problem)
     if answer.status in (401, 403):
         raise AccessDeniedError(detail, backend=BACKEND, operation=answer.operation)
-    if problem is not None and problem["type"] not in (IN_FLIGHT, _CARRIED_OUT):
+    if problem is not None and problem["type"] not in _HAPPENED_PERHAPS:
         if answer.status == 404 and problem["type"] == NOT_FOUND:
             raise NotFoundError(detail, deleted=problem.get("deleted") is True, version=_whole(problem.get("version")) or 0)
         if answer.status in _CONFLICT:

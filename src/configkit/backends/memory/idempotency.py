@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from configkit.errors import ConflictError, InvalidDocumentError
+from configkit.errors import ConflictError, InvalidDocumentError, OutcomeUnknownError
 from configkit.ports import Outcome
 
 KEPT_FOR = 24 * 3600.0
@@ -40,12 +40,13 @@ class MemoryIdempotencyStore:
             now = self._clock()
             self._forget(now)
             claim = self._claims.get(key)
-            if claim is None or (claim.outcome is None and now - claim.begun > CLAIM_FOR):
-                self._claims.pop(key, None)
+            if claim is None:
                 self._claims[key] = _Claim(fingerprint, now)
                 return None
             if claim.fingerprint != fingerprint:
                 raise InvalidDocumentError("this Idempotency-Key was used for another request; use a new one")
+            if claim.outcome is None and now - claim.begun > CLAIM_FOR:
+                raise OutcomeUnknownError("the first request with this Idempotency-Key was begun, and never finished")
             if claim.outcome is None:
                 raise ConflictError("the first request with this Idempotency-Key is still in flight", expected=None, actual=None)
             return claim.outcome

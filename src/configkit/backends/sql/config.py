@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection, and_, delete, func, insert, select, update
@@ -30,7 +31,7 @@ from configkit.backends.sql.keys import current_key_id
 from configkit.backends.sql.schema import Row
 from configkit.backends.sql.schema import config_key as head
 from configkit.backends.sql.schema import config_version as content
-from configkit.errors import ConflictError
+from configkit.errors import ConfigKitError, ConflictError
 from configkit.models import ConfigPath, ConfigSelector, ConfigVersion, Origin, Page
 from configkit.names import check_text
 from configkit.values import JsonValue
@@ -197,7 +198,8 @@ class SqlConfigStore:
 
     def _clear(self, hidden: bool) -> None:  # noqa: FBT001
         if hidden:
-            self._database.overwrite_log()
+            with suppress(ConfigKitError):  # the write is committed, and the log is overwritten after a later one then
+                self._database.overwrite_log()
 
     def _text(self, path: ConfigPath, row: Row) -> str:
         if row.ciphertext is None:

@@ -232,7 +232,10 @@ def _begin_immediate(connection: sqlite3.Connection, end: float) -> None:
 
 
 def _overwritten(connection: Connection) -> bool:
-    busy: int = _driver(connection).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    try:
+        busy: int = _driver(connection).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    except sqlite3.OperationalError:  # what was written is committed, so that this must not make it look undone
+        return False
     return not busy
 
 

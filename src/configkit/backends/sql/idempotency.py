@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from configkit.backends.sql.database import Database, Moment
 from configkit.backends.sql.schema import Instant, Row, idempotency
-from configkit.errors import ConflictError, InvalidDocumentError
+from configkit.errors import ConflictError, InvalidDocumentError, OutcomeUnknownError
 from configkit.ports import Outcome
 
 KEPT_FOR = timedelta(hours=24)
@@ -39,11 +39,13 @@ class SqlIdempotencyStore:
             moment = self._database.moment(connection)
             connection.execute(_forget, {"kept_since": moment.now - KEPT_FOR})
             row = connection.execute(_READ, {"sought": key}).one_or_none()
-            if row is None or _is_void(row, moment) or row.claimed_at < moment.now - KEPT_FOR:
+            if row is None or row.claimed_at < moment.now - KEPT_FOR:
                 _claim(connection, key, fingerprint, moment)
                 return None
         if row.fingerprint != fingerprint:
             raise InvalidDocumentError("this Idempotency-Key was used for another request; use a new one")
+        if _is_abandoned(row, moment):
+            raise OutcomeUnknownError("the first request with this Idempotency-Key was begun, and never finished")
         if row.status is None:
             raise ConflictError("the first request with this Idempotency-Key is still in flight", expected=None, actual=None)
         return Outcome(row.status, row.subject, row.version)
@@ -65,7 +67,7 @@ def _claim(connection: Connection, key: str, fingerprint: str, moment: Moment) -
     connection.execute(insert(idempotency).values(key=key, fingerprint=fingerprint, **claim))
 
 
-def _is_void(row: Row, moment: Moment) -> bool:
+def _is_abandoned(row: Row, moment: Moment) -> bool:
     """Whether nobody can be carrying it out any more; a machine that was restarted carries out nothing of before."""
     if row.status is not None:
         return False

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from configkit.backends.sql.clock import Clock
-from configkit.errors import ConflictError, InvalidDocumentError, NotFoundError
+from configkit.errors import ConflictError, InvalidDocumentError, NotFoundError, OutcomeUnknownError
 from configkit.models import HealthCheck, Origin, ServiceInstance
 from configkit.ports import Backends, IdempotencyStore, Outcome, RegistryRecords
 from tests.unit.backends.sql.conftest import Open
@@ -206,16 +206,26 @@ def test_what_a_check_found_is_kept_only_under_the_same_health_url(
     assert (again.status, again.last_health_check, new) == ("unknown", None, False)
 
 
-def test_a_claim_is_void_after_a_minute_or_a_restart_and_an_outcome_is_kept_for_a_day(
-    requests: IdempotencyStore, time: Time
-) -> None:
+def test_a_claim_that_was_never_finished_is_never_carried_out_again(requests: IdempotencyStore, time: Time) -> None:
     assert requests.begin("key", "one") is None
     time.pass_by(59)
-    with pytest.raises(ConflictError):
+    with pytest.raises(ConflictError) as caught:
         requests.begin("key", "one")
+    assert not isinstance(caught.value, OutcomeUnknownError)
     time.pass_by(2)
-    assert requests.begin("key", "one") is None
+    with pytest.raises(OutcomeUnknownError):
+        requests.begin("key", "one")
+    with pytest.raises(InvalidDocumentError):
+        requests.begin("key", "other")
+    assert requests.begin("another", "one") is None
     time.restart()
+    with pytest.raises(OutcomeUnknownError):
+        requests.begin("another", "one")
+    time.pass_by(24 * 3600)
+    assert requests.begin("key", "other") is None
+
+
+def test_an_outcome_is_kept_for_a_day(requests: IdempotencyStore, time: Time) -> None:
     assert requests.begin("key", "one") is None
     requests.finish("key", Outcome(201, "/api/v1/config/key", 1))
     time.pass_by(24 * 3600 - 1)

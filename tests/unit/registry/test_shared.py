@@ -15,7 +15,7 @@ from configkit.models import Origin, ServiceInstance
 from configkit.ports import Backends
 from configkit.registry import remembered
 from configkit.registry.discovery import Services
-from configkit.registry.remembered import RememberedLists
+from configkit.registry.shared import SharedLists
 from tests.unit.registry.test_discovery import GONE, Counted
 from tests.waiting import eventually
 
@@ -105,7 +105,7 @@ def test_a_registry_that_denies_is_not_made_up_for(rig: Rig) -> None:
 
 
 def test_an_instance_is_remembered_with_every_field() -> None:
-    lists = RememberedLists(MemoryBlobs(), seconds=60)
+    lists = SharedLists(MemoryBlobs(), seconds=60)
     lists.keep("asr", [FULL])
     found = lists.find("asr")
     assert found is not None
@@ -116,14 +116,14 @@ def test_an_instance_is_remembered_with_every_field() -> None:
 @pytest.mark.parametrize("garbage", [b"", b"{}", b"null", b"[1]", b"[{}]", b"[" * 100_000, b'[{"service_name": "asr"}]'])
 def test_garbage_is_as_good_as_nothing(garbage: bytes) -> None:
     blobs = MemoryBlobs()
-    lists = RememberedLists(blobs, seconds=60)
+    lists = SharedLists(blobs, seconds=60)
     blobs.keep("registry/asr", 2**52, garbage, seconds=60)
     assert lists.find("asr") is None
 
 
 def test_a_list_of_another_service_is_no_answer() -> None:
     blobs = MemoryBlobs()
-    lists = RememberedLists(blobs, seconds=60)
+    lists = SharedLists(blobs, seconds=60)
     lists.keep("asr", [FULL])
     there = blobs.load("registry/asr")
     assert there is not None
@@ -133,6 +133,6 @@ def test_a_list_of_another_service_is_no_answer() -> None:
 
 def test_a_list_that_is_too_large_is_not_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remembered, "MAX_BYTES", 10)
-    lists = RememberedLists(MemoryBlobs(), seconds=60)
+    lists = SharedLists(MemoryBlobs(), seconds=60)
     lists.keep("asr", [FULL])
     assert lists.find("asr") is None
