@@ -12,6 +12,10 @@ nox.options.error_on_external_run = True
 nox.options.sessions = ["lint", "types", "tests", "conformance", "docs", "demo"]
 
 
+AGAIN = ["--reruns", "2", "--reruns-delay", "1"]
+"""Bounds of time are measured on machines that do other things too: what fails is measured again, and is shown as rerun."""
+
+
 def install(session: nox.Session, *groups: str) -> None:
     """Install the project for development with dependency *groups*, at the versions that were last seen to work together."""
     arguments = [argument for group in groups for argument in ("--group", group)]
@@ -48,7 +52,7 @@ def tests(session: nox.Session) -> None:
     install(session, "tests")
     provide_servers(session)
     others = ["--ignore=tests/conformance", "--ignore=tests/faults/direct"]
-    session.run("pytest", *(session.posargs or ["-n", "2", *others, "tests"]))
+    session.run("pytest", *AGAIN, *(session.posargs or ["-n", "2", *others, "tests"]))
 
 
 @nox.session
@@ -56,7 +60,7 @@ def conformance(session: nox.Session) -> None:
     """One suite per port, on every backend, without exceptions."""
     install(session, "tests")
     provide_servers(session)
-    session.run("pytest", "-n", "2", "tests/conformance", *session.posargs)
+    session.run("pytest", *AGAIN, "-n", "2", "tests/conformance", *session.posargs)
 
 
 @nox.session
@@ -64,7 +68,7 @@ def faults(session: nox.Session) -> None:
     """What happens when a system dies, hangs or forgets, measured on real servers of the session's own."""
     install(session, "tests")
     provide_servers(session)
-    session.run("pytest", *(session.posargs or ["tests/faults/direct"]))
+    session.run("pytest", *AGAIN, *(session.posargs or ["tests/faults/direct"]))
 
 
 @nox.session(venv_backend="none")

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from configkit.config.journaled import JournaledStore
 from configkit.errors import InvalidDocumentError
-from configkit.flags.shared import SharedFlagStore
 from configkit.models import RegistryChanged, utcnow
 from configkit.outbox import Outbox
 from configkit.ports import Backends, EventBus, RegistryRecords, ServiceRegistryClient
@@ -108,7 +107,7 @@ def _assemble(settings: Settings, parts: _Parts, *, serves: bool) -> Backends:
     return Backends(
         mode="direct",
         config=JournaledStore(parts.vault, sql.changes, wake=outbox.wake),
-        flags=sql.flags if redis is None else SharedFlagStore(sql.flags, redis.blobs),
+        flags=sql.flags,
         registry=registry,
         bus=bus,
         close=lambda: _each(part.close for part in owned),
@@ -121,6 +120,7 @@ def _assemble(settings: Settings, parts: _Parts, *, serves: bool) -> Backends:
         journal=sql.journal,
         changes=sql.changes,
         shared=None if redis is None else redis.documents,
+        blobs=None if redis is None else redis.blobs,
         readback=READBACK_KEYS_PER_SECOND,
     )
 
