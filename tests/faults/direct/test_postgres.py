@@ -19,8 +19,9 @@ from tests.faults.direct.test_hangs import NETWORK
 from tests.faults.direct.test_outages import CONVERGED, READ
 from tests.faults.direct.watching import story
 from tests.faults.processes import ServerProcess
+from tests.waiting import eventually
 
-END_ALL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'configkit'"
+END_ALL = "SELECT pg_terminate_backend(pid), pid FROM pg_stat_activity WHERE usename = 'configkit'"
 
 
 @contextmanager
@@ -29,6 +30,11 @@ def superuser(site: Site) -> Iterator[psycopg.Connection]:
     place = site.systems["postgres"].place
     with psycopg.connect(url(place, "postgres", place.passwords["superuser"]), autocommit=True) as connection:
         yield connection
+
+
+def still_there(connection: psycopg.Connection, pids: list[int]) -> bool:
+    """Return whether any of the backends *pids* has not ended yet."""
+    return connection.execute("SELECT 1 FROM pg_stat_activity WHERE pid = ANY(%s)", [pids]).fetchone() is not None
 
 
 def set_read_only(connection: psycopg.Connection, state: str) -> None:
@@ -89,7 +95,8 @@ def test_a_database_that_ends_every_connection(site: Site, server: ServerProcess
         statuses = []
         with told.in_use():
             for number in range(5):
-                connection.execute(END_ALL)
+                ended = [pid for _, pid in connection.execute(END_ALL).fetchall()]
+                eventually(lambda ended=ended: not still_there(connection, ended))  # type: ignore[misc]
                 statuses += [told.api.put("k", number).status_code, told.api.set_flag(told.flag, on=False).status_code]
         check(fault, "writes right after it that failed, of 10", len([one for one in statuses if one != 200]), 0, "errors")
         check(fault, "errors of reads", len(told.wrong), 0, "errors")
