@@ -57,7 +57,7 @@ def test_a_database_that_is_read_only(site: Site, server: ServerProcess) -> None
                 for what, write in writes.items():
                     began = time.monotonic()
                     answer = write()
-                    check(fault, f"answer to a write of {what}", time.monotonic() - began, DEADLINE + SLACK + NETWORK)
+                    check(fault, f"answer to a write of {what}", time.monotonic() - began, DEADLINE + SLACK, tolerance=NETWORK)
                     assert (answer.status_code, answer.headers.get("retry-after")) == (503, "1"), answer.text
                 with pytest.raises(UnavailableError):
                     told.kit.config.set("k", 5)
@@ -79,10 +79,11 @@ def test_a_database_that_takes_another_password(site: Site, server: ServerProces
             with told.in_use():
                 began = time.monotonic()
                 answer = told.api.put("k", 5)
-                check(fault, "answer to a write", time.monotonic() - began, DEADLINE + SLACK + NETWORK)
+                check(fault, "answer to a write", time.monotonic() - began, DEADLINE + SLACK, tolerance=NETWORK)
                 assert answer.status_code in (403, 503), answer.text
                 assert password not in answer.text
                 threading.Event().wait(6)  # longer than the tokens are taken for fresh
+            assert not told.wrong, told.wrong[:3]
             check(fault, "errors of reads", len(told.wrong), 0, "errors")
         finally:
             connection.execute(f"ALTER ROLE configkit PASSWORD '{password}'".encode())
