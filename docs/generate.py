@@ -1,4 +1,4 @@
-"""Write the table of settings into `configuration.md`: `python docs/generate.py`, or with `--check` only compare."""
+"""Write the table of settings into `CONFIGURATION.md`: `python docs/generate.py`, or with `--check` only compare."""
 
 from __future__ import annotations
 
@@ -10,11 +10,8 @@ from pydantic.fields import FieldInfo
 
 from configkit.settings import Settings
 
-PAGE = Path(__file__).with_name("configuration.md")
+PAGE = Path(__file__).with_name("CONFIGURATION.md")
 BEGIN, END = "<!-- settings: begin -->\n", "<!-- settings: end -->\n"
-
-UNUSED = ("REDIS_", "KAFKA_", "VAULT_", "ZOOKEEPER_")
-"""Variables of systems that this version reads and checks, but does not use yet."""
 
 
 def table() -> str:
@@ -27,8 +24,7 @@ def row(field: FieldInfo) -> str:
     """Return the row of one setting, under the shortest of its names."""
     assert isinstance(field.validation_alias, AliasChoices)  # noqa: S101
     name = str(field.validation_alias.choices[-1])
-    note = " *(not used by this version)*" if name.startswith(UNUSED) else ""
-    return f"| `{name}` | {shown(field.default)} | {field.description}{note} |\n"
+    return f"| `{name}` | {shown(field.default)} | {field.description} |\n"
 
 
 def shown(default: object) -> str:

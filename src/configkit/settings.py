@@ -32,7 +32,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", case_sensitive=True, env_ignore_empty=True, populate_by_name=True)
 
     mode: Mode | None = Field(
-        None, validation_alias=_own("MODE"), description="embedded, direct, remote or memory; remote where CONFIGKIT_URL is set."
+        None,
+        validation_alias=_own("MODE"),
+        description="embedded, direct, remote or memory; without it remote where CONFIGKIT_URL is set, else embedded.",
     )
     url: str | None = Field(None, validation_alias=_own("URL"), description="The server's address, for the remote mode.")
     token: SecretStr | None = Field(

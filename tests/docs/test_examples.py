@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import configkit
 from configkit.flags.client import Flags
 from configkit.registry.discovery import Services
 from docs import generate
+from tests.directs import fresh_direct
 from tests.docs.blocks import PAGES, ROOT, blocks, commands, curl
 from tests.docs.play import WRITTEN
 from tests.examples.programs import environment, serving
@@ -44,9 +46,19 @@ def play(page: str, folder: Path, *address: str) -> None:
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
 
 
-def test_the_curl_commands_of_the_readme_answer_as_it_says(tmp_path: Path) -> None:
+@pytest.fixture(params=["embedded", "direct"])
+def mode(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    """The variables of a server's mode: nothing for the embedded one, a new deployment on the real servers for the direct one."""
+    if request.param == "embedded":
+        yield {}
+        return
+    with fresh_direct() as variables:
+        yield variables
+
+
+def test_the_curl_commands_of_the_readme_answer_as_it_says(mode: dict[str, str], tmp_path: Path) -> None:
     given = [command for block in blocks("README.md") if block.language == "bash" for command in commands(block)]
-    with serving(tmp_path) as address:
+    with serving(tmp_path, **mode) as address:
         answers = [send(command.replace(WRITTEN, address)) for command in given]
     (config, plain), (created, secret), (evaluated, decision), (registered, instance), (found, healthy) = answers
     assert [config, created, evaluated, registered, found] == [201, 201, 200, 201, 200]

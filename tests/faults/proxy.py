@@ -23,6 +23,7 @@ class Proxy:
 
     Attributes:
         delay: Seconds by which what the server sends is late.
+        holds_after: From the first request on that contains this, answers are held.
         holds_answers: What the server sends does not arrive; what is sent to it does.
         refuses: New connections are reset at once.
         silent: Half open: connections are made and stay, and nothing passes. What was made before or meanwhile never
@@ -33,6 +34,7 @@ class Proxy:
         self.port = free_port()
         self.delay = 0.0
         self.holds_answers = False
+        self.holds_after: bytes | None = None
         self.refuses = False
         self.silent = False
         self.accepted = 0
@@ -52,6 +54,7 @@ class Proxy:
 
     def heal(self) -> None:
         """Be a plain proxy again, for connections that are made from now on if it was silent."""
+        self.holds_after = None
         self.delay, self.holds_answers, self.refuses, self.silent = 0.0, False, False, False
 
     def close(self) -> None:
@@ -129,6 +132,8 @@ class Proxy:
             chunk = b"more"
             while chunk:
                 chunk = await reader.read(_CHUNK)
+                if not answers and self.holds_after is not None and self.holds_after in chunk:
+                    self.holds_answers = True
                 await queue.put((clock() + (self.delay if answers else 0.0), chunk))
 
         async def pass_on() -> None:

@@ -47,6 +47,16 @@ def test_a_backend_that_is_away_is_named() -> None:
 
 
 @pytest.mark.once(reason="it brings a backend that is away")
+def test_without_an_optional_backend_the_server_is_degraded_and_ready() -> None:
+    backends = replace(open_memory(), ping={"memory": lambda: None, "cache": _fails}, optional=frozenset({"cache"}))
+    with deployed(backends) as server:
+        assert server.http.get("/ready").json() == {"status": "ready"}
+        answer = server.http.get("/health")
+        assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+        assert answer.json()["components"]["cache"]["status"] == "degraded"
+
+
+@pytest.mark.once(reason="it brings a backend that is away")
 def test_a_backend_that_hangs_costs_its_deadline_and_no_more() -> None:
     release = threading.Event()
     backends = replace(open_memory(), ping={"memory": lambda: release.wait(60)})  # type: ignore[dict-item]

@@ -34,7 +34,7 @@ from configkit.cli.opening import Where
 from configkit.cli.output import printable
 from configkit.errors import ConfigKitError, ConflictError, InvalidDocumentError
 
-HELP = "Configuration, secrets, feature flags and services: in a file on this machine, or at a server."
+HELP = "Configuration, secrets, feature flags and services: in a file on this machine, at a server, or in Vault and PostgreSQL."
 
 app = typer.Typer(
     name="configkit",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 
 from configkit.models import ConfigPath
 
@@ -46,6 +47,7 @@ class Readback:
         self._budget = 0.0
         self._last: float | None = None
         self._began: float | None = None
+        self._read_at: dict[ConfigPath | Service, float] = {}
         self.cycle_seconds: float | None = None
 
     def due(self, now: float) -> list[Turn]:
@@ -67,6 +69,15 @@ class Readback:
                 if now < self._began + LEAST_CYCLE:
                     return None
                 self.cycle_seconds = now - self._began
-            self._left.extend(self._known())
+            self._left.extend(self._longest_unread_first(self._known()))
             self._began = now if self._left else None
-        return self._left.popleft() if self._left else None
+        if not self._left:
+            return None
+        turn = self._left.popleft()
+        self._read_at[turn.target] = now
+        return turn
+
+    def _longest_unread_first(self, turns: list[Turn]) -> list[Turn]:
+        """Return *turns* in an order in which nothing waits for much longer than a round, whatever order they came in."""
+        self._read_at = {turn.target: self._read_at.get(turn.target, -inf) for turn in turns}
+        return sorted(turns, key=lambda turn: self._read_at[turn.target])

@@ -17,7 +17,7 @@ from tests.faults.direct.watching import Story, story
 from tests.faults.processes import ServerProcess
 
 NETWORK = 0.15
-"""What a request to a server costs beside what it waits for, on a machine of two cores that all of this runs on."""
+"""What a request may cost beside the server's own time, on a machine of two cores that all of this runs on: no test fails of it."""
 
 
 @pytest.fixture(scope="module")
@@ -81,9 +81,9 @@ def endure(told: Story, fault: str) -> None:
         found = slowest(told)
     of_library = {name: seconds for name, seconds in found.items() if name.startswith("library")}
     of_server = {name: seconds for name, seconds in found.items() if name.startswith("server")}
-    for measured, more in ((of_library, SLACK), (of_server, SLACK + NETWORK)):
+    for measured, tolerance in ((of_library, 0.0), (of_server, NETWORK)):
         worst = max(measured, key=lambda name: measured[name])
-        check(fault, f"slowest call ({worst})", measured[worst], DEADLINE + more)
+        check(fault, f"slowest call ({worst})", measured[worst], DEADLINE + SLACK, tolerance=tolerance)
     check(fault, "errors of reads", len(told.wrong), 0, "errors")
     check(fault, "slowest read", max(told.slowest.values()), READ)
 

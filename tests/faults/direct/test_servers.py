@@ -54,7 +54,7 @@ def test_a_server_killed_between_vault_s_write_and_its_announcement(site: Site, 
         with listening(site, service) as heard:
             assert api.put("k", "older").json()["version"] == 2
             eventually(lambda: 2 in heard)
-            site.proxies["vault"].holds_answers = True
+            site.proxies["vault"].holds_after = f"POST /v1/secret/data/{ENVIRONMENT}/{service}/k".encode()
             writing = threading.Thread(target=quietly, args=(lambda: api.put("k", "new"),))
             writing.start()
             path = f"secret/data/{ENVIRONMENT}/{service}/k"

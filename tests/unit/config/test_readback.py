@@ -1,5 +1,7 @@
 """Reading back what others wrote straight into the store."""
 
+from random import Random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +29,25 @@ def test_everything_has_its_turn_and_never_more_than_the_rate(count: int, rate: 
         now += tick
     assert {turn.target for turn in seen} == {turn.target for turn in known}
     assert readback.cycle_seconds >= min(LEAST_CYCLE, count / rate / 2)
+
+
+@given(st.integers(2, 200), st.randoms(use_true_random=False))
+def test_nothing_waits_for_longer_than_a_round_though_what_is_known_comes_in_another_order_each_time(
+    count: int, chance: Random
+) -> None:
+    known = [Turn(path(number)) for number in range(count)]
+
+    def shuffled() -> list[Turn]:
+        chance.shuffle(known)
+        return list(known)
+
+    readback, last, tick = Readback(20.0, shuffled), dict[object, float](), 0.25
+    for step in range(400):
+        now = step * tick
+        for turn in readback.due(now):
+            if turn.target in last and readback.cycle_seconds is not None:
+                assert now - last[turn.target] <= readback.cycle_seconds + 2 * tick
+            last[turn.target] = now
 
 
 def test_a_service_counts_as_many_keys_as_it_has() -> None:

@@ -22,7 +22,7 @@ from configkit.backends.zookeeper.plan import planned
 from configkit.backends.zookeeper.reading import Node
 from configkit.backends.zookeeper.registry import ZooKeeperRegistry, summed_up
 from configkit.backends.zookeeper.session import translating
-from configkit.errors import BackendError, ConfigKitError, NotFoundError, UnavailableError
+from configkit.errors import AccessDeniedError, BackendError, ConfigKitError, NotFoundError, UnavailableError
 from configkit.models import HealthCheck, Origin, ServiceInstance, ServiceSummary
 from configkit.ports import RegistryRecords, ServiceRegistryClient
 
@@ -102,7 +102,7 @@ class Holder:
         """
         Return every listed instance by id; empty for an unknown service.
 
-        While the database is away, the nodes alone say who is there, and it is asked every five seconds only. Without
+        While the database is away or refuses us, the nodes alone say who is there, and it is asked every five seconds only. Without
         ZooKeeper that is not known at all.
         """
         with translating("list instances"):
@@ -199,7 +199,7 @@ class Holder:
         if time.monotonic() >= self._records_from:
             try:
                 records = read_records()
-            except UnavailableError:
+            except (AccessDeniedError, UnavailableError):
                 self._records_from = time.monotonic() + _RECORDS_AWAY_SECONDS
         if records is None:
             records = [node.instance for node in nodes if node.held]
