@@ -57,7 +57,6 @@ def test_another_database_is_refused_by_name_without_its_password(monkeypatch: p
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("CONFIGKIT_MODE", "direct"),
         ("CONFIGKIT_MODE", "hunter2"),
         ("CONFIGKIT_DEADLINE", "hunter2"),
         ("CONFIGKIT_ENVIRONMENT", "no such/hunter2"),
@@ -73,6 +72,15 @@ def test_a_wrong_setting_is_named_and_its_value_is_not_shown(monkeypatch: pytest
     with pytest.raises(InvalidDocumentError) as caught:
         wiring.read_settings()
     assert name.removeprefix("CONFIGKIT_").lower() in str(caught.value).lower()
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("given", "missing"), [("DATABASE_URL", "VAULT_ADDR"), ("VAULT_ADDR", "DATABASE_URL")])
+def test_the_direct_mode_says_which_system_it_cannot_do_without(monkeypatch: pytest.MonkeyPatch, given: str, missing: str) -> None:
+    monkeypatch.delenv(missing, raising=False)
+    monkeypatch.setenv(given, {"VAULT_ADDR": "http://127.0.0.1:1", "DATABASE_URL": "postgresql://u:hunter2@127.0.0.1:1/d"}[given])
+    with pytest.raises(InvalidDocumentError, match=missing) as caught:
+        configkit.connect(mode="direct")
     assert "hunter2" not in str(caught.value)
 
 
