@@ -21,6 +21,8 @@ CONVERGED = 5.0
 LISTED = 60.0
 READ = 0.25
 """What is known is in memory; so long may a read of it take on a machine that is busy with starting a system."""
+BUSY = 0.75
+"""By so much more before a test fails: a read that waits for a system waits longer, one that waits for a processor does not."""
 
 
 def outlast(told: Story, systems: list[str], last: Callable[[], object], fault: str, *, lists: bool = True) -> None:
@@ -36,7 +38,7 @@ def outlast(told: Story, systems: list[str], last: Callable[[], object], fault: 
             thread.join()
         converged = told.seconds_to_converge()
     check(fault, "errors of reads", len(told.wrong), 0, "errors")
-    check(fault, "slowest read", max(told.slowest.values()), READ)
+    check(fault, "slowest read", max(told.slowest.values()), READ, tolerance=BUSY)
     check(fault, "all well again after its return", converged, CONVERGED)
 
 
