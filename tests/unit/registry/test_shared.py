@@ -13,7 +13,7 @@ from configkit.calls import Calls
 from configkit.errors import AccessDeniedError, UnavailableError
 from configkit.models import Origin, ServiceInstance
 from configkit.ports import Backends
-from configkit.registry import remembered
+from configkit.registry import shared
 from configkit.registry.discovery import Services
 from configkit.registry.shared import SharedLists
 from tests.unit.registry.test_discovery import GONE, Counted
@@ -132,7 +132,7 @@ def test_a_list_of_another_service_is_no_answer() -> None:
 
 
 def test_a_list_that_is_too_large_is_not_shared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remembered, "MAX_BYTES", 10)
+    monkeypatch.setattr(shared, "MAX_BYTES", 10)
     lists = SharedLists(MemoryBlobs(), seconds=60)
     lists.keep("asr", [FULL])
     assert lists.find("asr") is None
