@@ -26,7 +26,8 @@ def test_a_server_hangs_dies_and_comes_back_as_it_was_and_leaves_nothing(name: s
         assert server.recipe.state(place) == "ready"
         assert (server.pid != first, server.env, server.place) == (True, variables, place)
         server.pause()
-        last = server.pid
-    assert not Path(f"/proc/{last}").exists()
+        last = server.process
+        assert last is not None
+    assert not last.alive
     assert not place.data.exists()
     assert os.listdir(tmp_path) == []  # noqa: PTH208
