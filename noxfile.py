@@ -12,7 +12,7 @@ nox.options.error_on_external_run = True
 nox.options.sessions = ["lint", "types", "tests", "conformance", "docs", "demo"]
 
 
-AGAIN = ["--reruns", "2", "--reruns-delay", "1", "-rR"]
+AGAIN = ["--reruns", "3", "--reruns-delay", "2", "-rR"]
 """Bounds of time are measured on machines that do other things too: what fails is measured again, and is shown as rerun."""
 
 
