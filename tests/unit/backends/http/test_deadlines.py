@@ -111,7 +111,7 @@ def test_a_refused_connection_is_unavailable_at_once(connect: Connect) -> None:
 
 
 @pytest.mark.parametrize("where", ["reading", "connecting"])
-def test_closing_ends_what_is_under_way_within_a_second(serve: Serve, connect: Connect, where: str) -> None:
+def test_closing_takes_a_second_at_most_and_ends_what_is_under_way(serve: Serve, connect: Connect, where: str) -> None:
     sockets: list[socket.socket] = []
     server = serve(silent)
     try:
@@ -131,9 +131,9 @@ def test_closing_ends_what_is_under_way_within_a_second(serve: Serve, connect: C
             eventually(lambda: len(server.requests) == 4)
         began = time.monotonic()
         backends.close()
-        for thread in threads:
-            thread.join(1.0)
         assert time.monotonic() - began < 1.0
+        for thread in threads:
+            thread.join(5.0)
         assert len(raised) == 4
     finally:
         for sock in sockets:
