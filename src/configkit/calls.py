@@ -25,7 +25,7 @@ class SaturatedError(UnavailableError):
     """Too many calls of this process wait already: a new one was refused, and no backend was asked."""
 
     def __init__(self) -> None:
-        super().__init__("too many calls are waiting", backend="configkit", operation="call")
+        super().__init__("too many calls are waiting", backend="configkit", operation="call", nothing_changed=True)
 
 
 class Calls:

@@ -111,7 +111,16 @@ class BackendError(ConfigKitError):
 
 
 class UnavailableError(BackendError):
-    """The backend did not answer within its deadline; trying again later may help."""
+    """
+    The backend did not answer within its deadline; trying again later may help.
+
+    Attributes:
+        nothing_changed: It is certain that the call changed nothing. Where it is not, a change may have happened.
+    """
+
+    def __init__(self, message: str, *, backend: str, operation: str, nothing_changed: bool = False) -> None:
+        super().__init__(message, backend=backend, operation=operation)
+        self.nothing_changed = nothing_changed
 
 
 class AccessDeniedError(BackendError):

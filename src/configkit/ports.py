@@ -7,9 +7,10 @@ denied (`AccessDeniedError`) are never mixed up, and an error is never turned in
 deadline that the backend was made with. Retries, caching, ordering and fallbacks are the core's, not the backend's.
 
 A mutation that has returned is durable, is in the journal of its deployment, and will be announced on the deployment's
-`EventBus`, even if this process dies at once. A mutation that raised `UnavailableError` may or may not have happened.
-One that raised anything else changed nothing. The author that is kept is whom the deployment knows the caller as, where
-it goes by credentials, and else `Origin.changed_by`. Lists take a *limit* of 1 to 500, and order names by code point.
+`EventBus`, even if this process dies at once. A mutation that raised `UnavailableError` may or may not have happened,
+unless the error says that nothing was changed; one that raised anything else changed nothing. The author that is kept is
+whom the deployment knows the caller as, where it goes by credentials, and else `Origin.changed_by`. Lists take a *limit*
+of 1 to 500, and order names by code point.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ class Executor:
         future = asyncio.wrap_future(begun)
         await asyncio.wait({future}, timeout=self._deadline)
         if not future.done() and begun.cancel():
-            raise UnavailableError("too many calls are waiting", backend="server", operation="call")
+            raise UnavailableError("too many calls are waiting", backend="server", operation="call", nothing_changed=True)
         return await future
 
     def close(self) -> None:

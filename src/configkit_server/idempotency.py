@@ -6,6 +6,7 @@ is the caller's own key and token, which are not kept. The answer of a repetitio
 
 A request that has begun is carried out to its end, whoever still waits for it, so that its outcome is known; it is
 kept here until it is recorded. Only the end of the process can lose it, and what was begun then is never begun again.
+So is what a backend did not answer: only a failure that is known to have changed nothing may be tried again.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import hmac
 import re
 from typing import TYPE_CHECKING
 
-from configkit.errors import ConfigKitError, ConflictError, InvalidDocumentError, OutcomeUnknownError
+from configkit.errors import ConfigKitError, ConflictError, InvalidDocumentError, OutcomeUnknownError, UnavailableError
 from configkit.ports import IdempotencyStore, Outcome
 from configkit_server.answers import Answer
 from configkit_server.problems import (
@@ -42,7 +43,9 @@ _KEY = re.compile(rb"[\x21-\x7e]{1,255}")
 _KEPT_PROBLEMS = (404, 409, 412)
 _PROBLEM = "problem:"
 _REUSED = "this Idempotency-Key was used for another request; use a new one"
-_UNKNOWN = "the server ended while it carried the request out: read what it was about, and if need be send it with a new key"
+_LOOK = "read what it was about, and if need be send it with a new key"
+_UNKNOWN = f"the server ended while it carried the request out: {_LOOK}"
+_UNANSWERED = f"a backend did not answer when it was carried out, and may have carried it out all the same: {_LOOK}"
 
 
 async def carry_out(service: Service, call: Call, store: IdempotencyStore, given: bytes) -> Answer:
@@ -91,13 +94,19 @@ async def _once(service: Service, call: Call, store: IdempotencyStore, key: str,
         answer = await call.operation.handler(service, call)
     except (ProblemError, ConfigKitError) as error:
         problem = error if isinstance(error, ProblemError) else from_core(error, preconditioned=call.preconditioned)
-        kept = None
-        if problem.kind.status in _KEPT_PROBLEMS:
-            kept = Outcome(problem.kind.status, _PROBLEM + problem.kind.slug, problem.extra.get("current_version"))
-        await service.unrecorded.keep(store, key, fingerprint, kept)
+        await service.unrecorded.keep(store, key, fingerprint, _failure(error, problem))
         raise
     await service.unrecorded.keep(store, key, fingerprint, Outcome(answer.status, answer.subject, answer.version))
     return answer
+
+
+def _failure(error: Exception, problem: ProblemError) -> Outcome | None:
+    """Return what is kept of a request that failed; None: nothing was changed, and it may be tried again."""
+    if isinstance(error, UnavailableError) and not error.nothing_changed:
+        return Outcome(OUTCOME_UNKNOWN.status, _PROBLEM + OUTCOME_UNKNOWN.slug, None)
+    if problem.kind.status in _KEPT_PROBLEMS:
+        return Outcome(problem.kind.status, _PROBLEM + problem.kind.slug, problem.extra.get("current_version"))
+    return None
 
 
 async def _begin(service: Service, store: IdempotencyStore, key: str, fingerprint: str) -> Outcome | None:
@@ -116,7 +125,8 @@ async def _rebuild(service: Service, call: Call, outcome: Outcome) -> Answer:
     if outcome.subject.startswith(_PROBLEM) or replay is None:
         kind = KINDS[outcome.subject.removeprefix(_PROBLEM)]
         extra = {"current_version": outcome.version} if outcome.version is not None else {}
-        detail = "so ended the first request with this Idempotency-Key; use a new key to try again"
+        unknown = kind is OUTCOME_UNKNOWN
+        detail = _UNANSWERED if unknown else "so ended the first request with this Idempotency-Key; use a new key to try again"
         raise ProblemError(kind, detail, headers=[REPLAYED], extra=extra)
     try:
         answer = await replay(service, call, outcome)

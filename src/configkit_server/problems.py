@@ -161,6 +161,8 @@ def from_core(error: ConfigKitError, *, preconditioned: bool = False) -> Problem
         extra = {"deleted": True, "version": error.version} if error.deleted else {}
         return ProblemError(NOT_FOUND, str(error), extra=extra)
     if isinstance(error, AccessDeniedError):
+        if error.backend not in _DENIES_PATHS:
+            return unavailable(f"{error.backend} refuses this server's own credentials: its operator has to mend that")
         return ProblemError(FORBIDDEN, "the backend refused this server's credentials, or they do not reach this far")
     if isinstance(error, MasterKeyError):
         return ProblemError(MASTER_KEY, _MASTER_KEY_REMEDY)
@@ -171,6 +173,8 @@ def from_core(error: ConfigKitError, *, preconditioned: bool = False) -> Problem
     return ProblemError(INTERNAL, "the server's log has the details under this request id")
 
 
+_DENIES_PATHS = ("vault", "http")
+"""Backends whose policies are about what is asked for; others deny everything, which is no caller's fault."""
 # What the error itself says may name a file of the server: that is for its log.
 _MASTER_KEY_REMEDY = (
     "start the server with the master key that the secrets were written with (CONFIGKIT_MASTER_KEY, or the key file); "

@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 
+from configkit.errors import UnavailableError
+from configkit.models import ConfigVersion
 from configkit.ports import Outcome
 from tests.server.deployment import CONFIG, FLAGS, PLACE, REGISTRY, Deployed, deployed, problem, sqlite
 from tests.waiting import eventually
@@ -247,6 +250,29 @@ def test_what_a_dead_server_had_begun_is_not_begun_again(tmp_path: Path) -> None
             problem(write(server), 409, "outcome-unknown")
         assert versions(server) == 2
         assert write(server, "k-2").json()["version"] == 3
+
+
+@pytest.mark.parametrize("nothing_changed", [True, False])
+def test_only_a_failure_that_changed_nothing_may_be_tried_again(either: Deployed, nothing_changed: bool) -> None:
+    either.create("a", 1)
+    documents = either.kit.documents
+    update = documents.update
+
+    def unanswered(*args: Any, **kwargs: Any) -> ConfigVersion:
+        if not nothing_changed:
+            update(*args, **kwargs)
+        raise UnavailableError("no answer", backend="store", operation="update", nothing_changed=nothing_changed)
+
+    documents.update = unanswered  # type: ignore[method-assign]
+    problem(write(either), 503, "unavailable")
+    documents.update = update  # type: ignore[method-assign]
+    again = write(either)
+    if nothing_changed:
+        assert again.status_code == 200
+    else:
+        problem(again, 409, "outcome-unknown")
+        assert again.headers["idempotent-replayed"] == "true"
+    assert versions(either) == 2
 
 
 def test_while_too_many_outcomes_are_unrecorded_nothing_is_begun(server: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,15 +31,11 @@ class JournaledStore:
 
     An intent is durable before the store is asked to change anything, so no change can be without a trace. What becomes
     of an intent whose write did not answer is found out later by `configkit.outbox`.
-
-    Args:
-        wake: Called after each change, so that it is announced at once.
     """
 
-    def __init__(self, store: ConfigStore, journal: ChangeJournal, *, wake: Callable[[], None]) -> None:
+    def __init__(self, store: ConfigStore, journal: ChangeJournal) -> None:
         self._store = store
         self._journal = journal
-        self._wake = wake
         self.read = store.read
         self.read_service = store.read_service
         self.history = store.history
@@ -98,19 +94,25 @@ class JournaledStore:
 
     @contextmanager
     def _intent(self, action: str, path: ConfigPath, origin: Origin) -> Iterator[Intent]:
-        intent = self._journal.intend(action, path, origin=origin)
+        try:
+            intent = self._journal.intend(action, path, origin=origin)
+        except UnavailableError as error:
+            error.nothing_changed = True  # the store was not asked
+            raise
         try:
             yield intent
         except NOTHING_CHANGED:
             self._try(lambda: self._journal.abandon(intent), intent)
             raise
-        except UnavailableError:
+        except UnavailableError as error:
+            if error.nothing_changed:
+                self._try(lambda: self._journal.abandon(intent), intent)
+                raise
             logger.warning("whether %s of %s happened is not known yet; it will be found out", action, path)
             raise
 
     def _commit(self, intent: Intent, version: int, *, deleted: bool = False) -> None:
         self._try(lambda: self._journal.commit(intent, version, deleted=deleted), intent)
-        self._wake()
 
     def _try(self, note: Callable[[], None], intent: Intent) -> None:
         """Write down how it ended; where that fails, the intent itself is the trace that is followed later."""

@@ -98,7 +98,7 @@ class SharingStore:
         except BackendError as error:
             if self._may_be_shared(path):
                 message = f"{path} becomes secret, and the shared cache, which may hold it in the clear, is out of reach; try again"
-                raise UnavailableError(message, backend=error.backend, operation=operation) from error
+                raise UnavailableError(message, backend=error.backend, operation=operation, nothing_changed=True) from error
 
     def _may_be_shared(self, path: ConfigPath) -> bool:
         try:

@@ -106,7 +106,7 @@ def _assemble(settings: Settings, parts: _Parts, *, serves: bool) -> Backends:
     owned: list[_Owned] = [part for part in (bus, outbox, nodes, kafka, redis, parts.vault, sql) if part is not None]
     return Backends(
         mode="direct",
-        config=JournaledStore(parts.vault, sql.changes, wake=outbox.wake),
+        config=JournaledStore(parts.vault, sql.changes),
         flags=sql.flags,
         registry=registry,
         bus=bus,

@@ -90,12 +90,18 @@ class SqliteDatabase:
             UnavailableError: Others were writing until the deadline, or the file cannot be written.
         """
         end = time.monotonic() + self.deadline
-        with self._operation(operation), self._turn_until(end, operation), self._writer.connect() as connection:
-            _begin_immediate(_driver(connection), end)
-            yield connection
-            connection.commit()
-            if self._overwrite_due:
-                self._overwrite_due = not _overwritten(connection)
+        committing = False
+        try:
+            with self._operation(operation), self._turn_until(end, operation), self._writer.connect() as connection:
+                _begin_immediate(_driver(connection), end)
+                yield connection
+                committing = True
+                connection.commit()
+                if self._overwrite_due:
+                    self._overwrite_due = not _overwritten(connection)
+        except UnavailableError as error:
+            error.nothing_changed = not committing
+            raise
         for other in self._attached:
             other.committed()
 

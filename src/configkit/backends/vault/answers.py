@@ -9,6 +9,7 @@ from typing import Any
 
 import requests
 from hvac import exceptions as vault
+from urllib3.exceptions import NewConnectionError
 
 from configkit.errors import AccessDeniedError, ConfigKitError, InvalidDocumentError, UnavailableError
 
@@ -18,6 +19,8 @@ _MISMATCH = "did not match the current version"
 _SEALED = "is sealed"
 _TOO_LARGE = ("too large", "exceeds max", "exceeded max")
 _SHOWN = 200
+_UNINITIALISED_REMEDY = "it is not initialised; run `vault operator init`"
+_SEALED_REMEDY = "it is sealed; unseal it with `vault operator unseal`"
 
 
 class AbsentError(Exception):
@@ -41,9 +44,9 @@ class BadRequestError(UnavailableError):
     """Vault calls the request wrong."""
 
 
-def unavailable(operation: str, message: str) -> UnavailableError:
+def unavailable(operation: str, message: str, *, nothing_changed: bool = False) -> UnavailableError:
     """Return the error of a Vault that cannot be used now."""
-    return UnavailableError(message, backend=BACKEND, operation=operation)
+    return UnavailableError(message, backend=BACKEND, operation=operation, nothing_changed=nothing_changed)
 
 
 def denied(operation: str, message: str) -> AccessDeniedError:
@@ -59,15 +62,17 @@ def translated(operation: str, address: str) -> Iterator[None]:
     except vault.InvalidPath as error:
         if _is_absence(error):
             raise AbsentError(_body(error)) from None
-        raise unavailable(operation, f"{_said(error)}; is VAULT_MOUNT_POINT right?") from error
+        raise unavailable(operation, f"{_said(error)}; is VAULT_MOUNT_POINT right?", nothing_changed=True) from error
     except vault.InvalidRequest as error:
         if _MISMATCH in _said(error):
             raise MismatchError from None
-        raise BadRequestError(f"the request was refused: {_said(error)}", backend=BACKEND, operation=operation) from error
+        message = f"the request was refused: {_said(error)}"
+        raise BadRequestError(message, backend=BACKEND, operation=operation, nothing_changed=True) from error
     except vault.VaultError as error:
         raise _of_status(operation, error) from error
     except requests.RequestException as error:
-        raise unavailable(operation, f"no answer from {address}: {_reason(error)}") from error
+        message = f"no answer from {address}: {_reason(error)}"
+        raise unavailable(operation, message, nothing_changed=_was_not_sent(error)) from error
 
 
 @contextmanager
@@ -108,8 +113,8 @@ def health(status: int) -> str | None:
         472: "it is a disaster recovery secondary, which answers nobody",
         473: "it is a performance standby node; set VAULT_ADDR to the active node",
         474: "it is a standby node whose active node is gone",
-        501: "it is not initialised; run `vault operator init`",
-        503: "it is sealed; unseal it with `vault operator unseal`",
+        501: _UNINITIALISED_REMEDY,
+        503: _SEALED_REMEDY,
         530: "it was removed from its cluster",
     }.get(status, f"its health check answers {status}")
 
@@ -123,11 +128,12 @@ def _of_status(operation: str, error: vault.VaultError) -> ConfigKitError:
     if any(sign in said for sign in _TOO_LARGE):
         return InvalidDocumentError("larger than what Vault's storage takes", pointer="/value")
     if isinstance(error, vault.VaultDown):
-        return unavailable(operation, health(503) if _SEALED in said else f"it cannot answer now: {said}")  # type: ignore[arg-type]
+        sealed = _SEALED in said
+        return unavailable(operation, _SEALED_REMEDY if sealed else f"it cannot answer now: {said}", nothing_changed=sealed)
     if isinstance(error, vault.VaultNotInitialized):
-        return unavailable(operation, health(501))  # type: ignore[arg-type]
+        return unavailable(operation, _UNINITIALISED_REMEDY, nothing_changed=True)
     if isinstance(error, vault.RateLimitExceeded):
-        return unavailable(operation, "it is a standby node, or a rate limit quota is exceeded")
+        return unavailable(operation, "it is a standby node, or a rate limit quota is exceeded", nothing_changed=True)
     return unavailable(operation, f"it failed: {said}")
 
 
@@ -146,6 +152,12 @@ def _said(error: vault.VaultError) -> str:
     if isinstance(error.errors, list) and error.errors:
         return " ".join(" ".join(str(line) for line in error.errors).split())[:_SHOWN]
     return type(error).__name__
+
+
+def _was_not_sent(error: requests.RequestException) -> bool:
+    """Whether there was no connection yet."""
+    cause = error.args[0] if error.args else None
+    return isinstance(error, requests.ConnectTimeout) or isinstance(getattr(cause, "reason", None), NewConnectionError)
 
 
 def _reason(error: requests.RequestException) -> str:

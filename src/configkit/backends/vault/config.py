@@ -12,7 +12,7 @@ from configkit.backends.vault.listing import Listing
 from configkit.backends.vault.session import Session
 from configkit.backends.vault.shape import Content, Draft, content
 from configkit.backends.vault.transport import Call
-from configkit.errors import ConflictError, NotFoundError
+from configkit.errors import ConflictError, NotFoundError, UnavailableError
 from configkit.models import ConfigPath, ConfigSelector, ConfigVersion, Origin, Page
 from configkit.names import check_text
 from configkit.values import JsonValue
@@ -172,7 +172,11 @@ class VaultConfigStore:
         except MismatchError:
             return None
         self._listing.seen(path)
-        return self._shown(call, path, Secret(number, at, content(kept), custom))
+        try:
+            return self._shown(call, path, Secret(number, at, content(kept), custom))
+        except UnavailableError as error:
+            error.nothing_changed = False
+            raise
 
     def _prepare(self, call: Call, path: ConfigPath, latest: Secret | None, *, is_encrypted: bool) -> Mapping[str, str]:
         """

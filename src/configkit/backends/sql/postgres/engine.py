@@ -95,12 +95,18 @@ class PostgresDatabase:
             UnavailableError: It did not answer within the deadline, or is read-only. After an error at the commit the
                 change may have happened or not.
         """
-        with self._operation(operation) as connection:
-            _begin(_driver(connection), _number(self.schema, subject) if subject else None)
-            connection.info.pop(RECORDED, None)
-            yield connection
-            recorded = connection.info.pop(RECORDED, False)
-            connection.commit()
+        committing = False
+        try:
+            with self._operation(operation) as connection:
+                _begin(_driver(connection), _number(self.schema, subject) if subject else None)
+                connection.info.pop(RECORDED, None)
+                yield connection
+                recorded = connection.info.pop(RECORDED, False)
+                committing = True
+                connection.commit()
+        except UnavailableError as error:
+            error.nothing_changed = not committing
+            raise
         if recorded:
             for other in self._attached:
                 other.committed()
