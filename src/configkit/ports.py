@@ -265,6 +265,11 @@ class Journal(Protocol):
     def record_read(self, paths: Sequence[ConfigPath], *, origin: Origin) -> None:
         """Record that the secrets at *paths* were read in the clear."""
 
+    def record_registration(
+        self, action: Literal["register", "deregister"], service_name: str, instance_id: str, *, origin: Origin
+    ) -> None:
+        """Record what an instance did at a registry that keeps no journal itself."""
+
     def entries(self, *, limit: int, offset: int = 0) -> list[JournalEntry]:
         """Return the journal, newest first."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from configkit.errors import ConfigKitError
@@ -63,6 +65,19 @@ def test_coming_and_going_of_an_instance_is_a_line_each_and_heartbeats_are_none(
     registry.deregister(instance.service_name, "node:1", origin=ORIGIN)
     lines = _about(deployment, f"{instance.service_name}/node:1")
     assert [(line.kind, line.action) for line in lines] == [("registry", "deregister"), ("registry", "register")]
+
+
+def test_what_came_and_went_at_another_registry_is_a_line_once_recorded(deployment: Deployment) -> None:
+    journal = _journal(deployment.one)
+    subject = f"{fresh.name('asr')}/node:1"
+    actions: tuple[Literal["register", "deregister"], ...] = ("register", "deregister")
+    for action in actions:
+        journal.record_registration(action, *subject.split("/"), origin=ORIGIN)
+    lines = _about(deployment, subject)
+    assert [(line.kind, line.action, line.origin) for line in lines] == [
+        ("registry", "deregister", ORIGIN),
+        ("registry", "register", ORIGIN),
+    ]
 
 
 def test_an_instance_that_was_swept_is_a_line(deployment: Deployment) -> None:

@@ -14,6 +14,7 @@ from configkit.errors import InvalidDocumentError
 from configkit.models import RegistryChanged, utcnow
 from configkit.outbox import Outbox
 from configkit.ports import Backends, EventBus, RegistryRecords, ServiceRegistryClient
+from configkit.registry.journaled import JournaledRegistry
 from configkit.wiring.buses import MergedBus, WatchBus
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def _registry(parts: _Parts, *, serves: bool) -> tuple[ServiceRegistryClient, Re
     if parts.zookeeper is None:
         return parts.sql.registry, parts.sql.records, None
     if not serves:
-        return parts.zookeeper, parts.zookeeper, parts.zookeeper
+        return JournaledRegistry(parts.zookeeper, parts.sql.journal), parts.zookeeper, parts.zookeeper
     from configkit.backends.zookeeper.holder import Holder  # noqa: PLC0415  only servers hold nodes for others
 
     holder = Holder(parts.zookeeper, parts.sql.registry, parts.sql.records, parts.sql.registry.living)

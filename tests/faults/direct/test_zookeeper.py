@@ -61,7 +61,7 @@ def test_a_session_that_is_ended_by_force(site: Site, server: ServerProcess) -> 
     with story(site, server) as told, plain(at) as client:
         before = found(client, site, told.api.service)["own"][1].ephemeralOwner
         with told.in_use():
-            expire(told.kit.backends.registry, at)  # type: ignore[arg-type]
+            expire(told.kit.backends.records, at)  # type: ignore[arg-type]
             began = time.monotonic()
             eventually(lambda: owner(client, site, told.api.service) not in (None, before), timeout=15)
             check(fault, "exactly one node again", time.monotonic() - began, 2.0)

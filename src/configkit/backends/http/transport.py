@@ -31,6 +31,7 @@ _MAX_CONNECTIONS = 64
 _KEEPALIVE = 4.0
 """Seconds an idle connection is kept: fewer than uvicorn's five, so that it is seldom used while the server closes it."""
 _BUSY_PAUSE = 0.05
+_WAKE_EVERY = 0.05
 _CLOSE_WITHIN = 0.8
 
 FRESH = {"Cache-Control": "no-cache"}
@@ -172,9 +173,11 @@ class Transport:
         with self._change:
             self._closed = True
             self._change.notify_all()
-        self._network.shut()
+        end = time.monotonic() + _CLOSE_WITHIN
         with self._change:
-            self._change.wait_for(lambda: not self._active, _CLOSE_WITHIN)
+            self._network.shut()
+            while not self._change.wait_for(lambda: not self._active, _WAKE_EVERY) and time.monotonic() < end:
+                self._network.shut()  # a socket that was about to connect when it was shut connects all the same
             client = self._made
         if client is not None:
             client.close()

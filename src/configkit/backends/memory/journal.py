@@ -69,6 +69,13 @@ class MemoryJournal:
             for path in paths:
                 change.record("config", "read", str(path), None, origin)
 
+    def record_registration(
+        self, action: Literal["register", "deregister"], service_name: str, instance_id: str, *, origin: Origin
+    ) -> None:
+        """Record what an instance did at a registry that keeps no journal itself."""
+        with self.change() as change:
+            change.record("registry", action, f"{service_name}/{instance_id}", None, origin)
+
     def entries(self, *, limit: int, offset: int = 0) -> list[JournalEntry]:
         """Return the journal, newest first; the last 100 000 entries are kept."""
         with self.lock:

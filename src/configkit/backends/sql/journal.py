@@ -145,6 +145,14 @@ class SqlJournal:
         with self._database.writing("record a read") as connection:
             record(connection, self._database.moment(connection).now, origin, *(of_config("read", path, None) for path in paths))
 
+    def record_registration(
+        self, action: Literal["register", "deregister"], service_name: str, instance_id: str, *, origin: Origin
+    ) -> None:
+        """Record what an instance did at a registry that keeps no journal itself."""
+        change = Change("registry", action, service_name=service_name, name=instance_id)
+        with self._database.writing("record a registration") as connection:
+            record(connection, self._database.moment(connection).now, origin, change)
+
     def entries(self, *, limit: int, offset: int = 0) -> list[JournalEntry]:
         """Return the journal, newest first."""
         audited = select(journal).where(journal.c.action != TOLD_ONLY)
