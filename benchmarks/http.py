@@ -10,26 +10,28 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from types import MappingProxyType
 
 from benchmarks import timing
 
 CONNECTIONS = 16
 REQUESTS = 50
 BOUND = 0.60
+NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 PLACE = {"environment": "development", "service_name": "asr-service"}
 QUESTION = {"flag_name": "new_ui", "user_id": "u123", "environment": "development"}
 
 
 class Load:
-    """Sends one request over and over on a few connections, each as soon as its answer is there."""
+    """Sends one request over and over on some connections, each as soon as its answer is there."""
 
-    def __init__(self, port: int, request: bytes) -> None:
+    def __init__(self, port: int, request: bytes, *, connections: int = CONNECTIONS) -> None:
         self._request = request
         self._poll = select.epoll()
         self._sockets: dict[int, socket.socket] = {}
-        for _ in range(CONNECTIONS):
+        for _ in range(connections):
             connection = socket.create_connection(("127.0.0.1", port), timeout=10)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._sockets[connection.fileno()] = connection
@@ -81,13 +83,14 @@ def _exchange(connection: socket.socket, request: bytes) -> bytes:
 
 
 @contextmanager
-def served(application: str, folder: str) -> Iterator[int]:
-    """Run *application* under uvicorn with one worker, its log going nowhere, and give its port."""
+def served(application: str, folder: str, variables: Mapping[str, str] = NO_VARIABLES) -> Iterator[int]:
+    """Run *application* under uvicorn with one worker, told *variables* and its log going nowhere, and give its port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("CONFIGKIT_") and name != "DATABASE_URL"}
     command = [sys.executable, "-m", "uvicorn", application, "--port", str(port), "--workers", "1"]
-    server = subprocess.Popen(command, env={**kept, "XDG_DATA_HOME": folder}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    env = {**kept, "XDG_DATA_HOME": folder, **variables}
+    server = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait_for(port, server)
         yield port

@@ -25,6 +25,7 @@ class Proxy:
         delay: Seconds by which what the server sends is late.
         holds_after: From the first request on that contains this, answers are held.
         holds_answers: What the server sends does not arrive; what is sent to it does.
+        asked: How many pieces were sent to the server: small requests are one each.
         refuses: New connections are reset at once.
         silent: Half open: connections are made and stay, and nothing passes. What was made before or meanwhile never
             passes anything again, as after a router has lost its state.
@@ -38,6 +39,7 @@ class Proxy:
         self.refuses = False
         self.silent = False
         self.accepted = 0
+        self.asked = 0
         self._target = target
         self._pairs: set[_Pair] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -132,6 +134,7 @@ class Proxy:
             chunk = b"more"
             while chunk:
                 chunk = await reader.read(_CHUNK)
+                self.asked += not answers and bool(chunk)
                 if not answers and self.holds_after is not None and self.holds_after in chunk:
                     self.holds_answers = True
                 await queue.put((clock() + (self.delay if answers else 0.0), chunk))
