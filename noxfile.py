@@ -10,6 +10,8 @@ nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_external_run = True
 nox.options.sessions = ["lint", "types", "tests", "conformance", "docs", "demo"]
+if os.environ.get("CI") == "true":
+    nox.options.sessions.append("faults")
 
 
 AGAIN = ["--reruns", "3", "--reruns-delay", "2", "-rR"]
