@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from mmh3 import mmh3_32_uintdigest
 
-from configkit.flags.model import TOTAL
+from configkit.flags.percentages import TOTAL
 
 _ARRAY_OF_TWO = b"\x82"
 _HASHES = 1 << 32

@@ -6,11 +6,8 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mmh3 import mmh3_32_uintdigest
-
-from configkit.flags.bucketing import KEY_HEADERS
 from configkit.flags.compiled import CompiledSet
-from configkit.flags.evaluator import Entry, failed
+from configkit.flags.evaluator import GUARDED, Decide, failed
 from configkit.flags.model import Evaluation, Flag
 from configkit.flags.sets import FlagSets
 from configkit.models import Origin
@@ -22,8 +19,11 @@ MAX_REPORTED = 1000
 _ADVICE = {
     "FLAG_NOT_FOUND": "there is no such flag; the caller's default is answered",
     "TARGETING_KEY_MISSING": "it is on for a share of the users, so user_id is needed; the caller's default is answered",
-    "INVALID_CONTEXT": "the user_id is no text of 1-1024 characters; the caller's default is answered",
-    "TYPE_MISMATCH": "its values are true and false; the caller's default, which is neither, is answered",
+    "INVALID_CONTEXT": "the user_id is no text of 1-1024 characters, or the context no mapping with what is hashed; "
+    "the caller's default is answered",
+    "TYPE_MISMATCH": "its values are of another type than the caller's default, which is answered",
+    "PARSE_ERROR": "what it depends on leads in a circle; the caller's default is answered",
+    "GENERAL": "looking at what was given failed; the caller's default is answered",
     "PROVIDER_NOT_READY": "no flags could be loaded yet; the caller's default is answered",
 }
 
@@ -39,7 +39,7 @@ class Flags:
         revive: Called once in a forked child, when a flag is read for the first time, to start the client's threads again.
     """
 
-    __slots__ = ("_environment", "_forked", "_origin", "_reported", "_revive", "_sets", "_table")
+    __slots__ = ("_environment", "_forked", "_fresh", "_origin", "_reported", "_revive", "_sets", "_table")
 
     def __init__(
         self, sets: FlagSets, environment: str, origin: Origin | None = None, *, revive: Callable[[], None] | None = None
@@ -50,7 +50,8 @@ class Flags:
         self._revive = revive
         self._forked = False
         self._reported: set[tuple[str, str | None]] = set()
-        self._table: dict[str, Entry] = {}
+        self._table: dict[str, Decide | None] = {}
+        self._fresh: dict[str, Decide | None] = {}
         sets.attach(environment, self._adopt)
 
     def is_enabled(
@@ -68,23 +69,35 @@ class Flags:
             default: The answer where there is no decision: the flag is unknown, nothing was loaded yet, or it is on for
                 a share of the users and *user_id* is missing. A disabled flag is off, whatever the default.
         """
-        # Everything rare (an unknown name, a user id that is not a short text, a fork) raises here and is seen to in
-        # `evaluate`; what is left is one look-up and one hash.
+        # What is rare raises here, or is no boolean, and is seen to in `_evaluate`; what is left is one look-up and one call.
         try:
-            prefix, threshold, users = self._table[name]
-            if prefix is None:
-                return threshold > 0
-            key = str.encode(user_id)  # type: ignore[arg-type]
-            if users is not None and user_id in users:
-                return True
-            return mmh3_32_uintdigest(prefix + KEY_HEADERS[len(key)] + key, 0) < threshold
-        except Exception:  # noqa: BLE001
-            answer = self.evaluate(name, user_id=user_id, context=context)
-            return default if answer.error_code else bool(answer.value)
+            decide = self._table[name]
+            if decide is None:
+                return default
+            served = decide(user_id, context)
+            value = served.value
+            if value is True or value is False:
+                served.tally[0] += 1
+                return value
+        except Exception:  # noqa: BLE001, S110
+            pass
+        value = self._evaluate(name, default, user_id, context).value
+        return default if value is None else bool(value)
 
     def value(self, name: str, default: Any, *, user_id: str | int | None = None, context: Mapping[str, Any] | None = None) -> Any:
         """Return the flag's value for the user; *default* where there is no decision, or none of its type."""
-        return self.evaluate(name, default, user_id=user_id, context=context).value
+        try:
+            decide = self._table[name]
+            if decide is None:
+                return default
+            served = decide(user_id, context)
+            value = served.value
+            if value.__class__ is default.__class__:
+                served.tally[0] += 1
+                return value
+        except Exception:  # noqa: BLE001, S110
+            pass
+        return self._evaluate(name, default, user_id, context).value
 
     def evaluate(
         self,
@@ -95,11 +108,22 @@ class Flags:
         context: Mapping[str, Any] | None = None,
     ) -> Evaluation:
         """
-        Return the decision with its reason, variant and version, in OpenFeature's words.
+        Return the decision with its reason, variant, rule and version, in OpenFeature's words.
 
         Where there is none its value is *default* and its reason ERROR. Serving the last known good while the store
         cannot be read has the reason STALE.
         """
+        try:
+            served = self._fresh[name](user_id, context)  # type: ignore[misc]
+            value = served.value
+            if (default is None and value is not GUARDED) or value.__class__ is default.__class__:
+                served.tally[0] += 1
+                return served.evaluation
+        except Exception:  # noqa: BLE001, S110
+            pass
+        return self._evaluate(name, default, user_id, context)
+
+    def _evaluate(self, name: str, default: Any, user_id: object, context: Mapping[str, Any] | None) -> Evaluation:
         try:
             current = self._current()
             if current is None:
@@ -108,7 +132,7 @@ class Flags:
             else:
                 answer = current.evaluate(name, default, user_id, context)
             if answer.error_code:
-                self._report(answer)
+                self._report(answer, current)
         except Exception:
             logger.exception("evaluating a flag failed; the caller's default is answered")
             return failed(name, self._environment, default, "GENERAL")
@@ -156,10 +180,11 @@ class Flags:
     def after_fork(self) -> None:
         """In a forked child: let the next read start the client again."""
         self._forked = True
-        self._table = {}
+        self._table = self._fresh = {}
 
     def _adopt(self, compiled: CompiledSet) -> None:
         self._table = compiled.table
+        self._fresh = {} if compiled.stale else compiled.table
 
     def _current(self) -> CompiledSet | None:
         if self._forked:
@@ -175,8 +200,10 @@ class Flags:
             logger.exception("the client could not start again in the forked child; the flags it knew go on being served")
         self._sets.announce(self._environment)
 
-    def _report(self, answer: Evaluation) -> None:
+    def _report(self, answer: Evaluation, current: CompiledSet | None) -> None:
         code = answer.error_code
+        if code == "FLAG_NOT_FOUND" and current is not None and answer.flag_name not in current.table:
+            current.note_unknown(answer.flag_name)
         occasion = ("" if code == "PROVIDER_NOT_READY" else answer.flag_name, code)
         if occasion in self._reported or len(self._reported) >= MAX_REPORTED:
             return

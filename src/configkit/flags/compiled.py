@@ -1,71 +1,150 @@
-"""All flags of one environment, ready to be evaluated: immutable, swapped whole, read without a lock."""
+"""All flags of one environment, ready to be evaluated: immutable to readers, swapped whole, read without a lock."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
+from time import time
 from types import MappingProxyType
 from typing import Any
 
-from configkit.flags.evaluator import CompiledFlag, Entry, failed
+from configkit import values
+from configkit.flags.evaluator import Decide, Served, UndecidedError, compile_flag, failed
 from configkit.flags.model import Evaluation, Flag, FlagSet
+from configkit.flags.operators import Context
+from configkit.flags.references import is_circular, references
+
+MAX_UNKNOWN = 1000
+"""So many names that are no flags are remembered."""
+
+Tallies = dict[tuple[str, str | None], list[int]]
+"""How often each variant of each flag was served."""
 
 
 class CompiledSet:
     """
     The flags of one environment at one moment.
 
+    A flag is compiled when it is asked for the first time: a set of thousands of flags is ready at once.
+
     Attributes:
         version: The environment's counter at that moment.
         stale: The last known good: the store could not be read since. Decisions stay, their reason becomes STALE.
         flags: The flags by name, read-only.
-        table: What `Flags.is_enabled` works on, by name; shared, so never to be changed.
+        table: The flags as functions, by name, and None for names that are known to be none; only this class changes it.
+        tallies: How often each variant was served, by all sets of the environment together.
     """
 
-    __slots__ = ("_compiled", "environment", "flags", "stale", "table", "version")
+    __slots__ = ("_clock", "_settled", "environment", "flags", "stale", "table", "tallies", "version")
 
-    def __init__(self, environment: str, version: int, compiled: dict[str, CompiledFlag], *, stale: bool = False) -> None:
-        self.environment = environment
-        self.version = version
-        self.stale = stale
-        self._compiled = compiled
-        self.flags: Mapping[str, Flag] = MappingProxyType({name: each.flag for name, each in compiled.items()})
-        self.table: dict[str, Entry] = {name: each.entry for name, each in compiled.items()}
+    def __init__(
+        self,
+        loaded: FlagSet,
+        *,
+        previous: CompiledSet | None = None,
+        clock: Callable[[], float] = time,
+    ) -> None:
+        self.environment = loaded.environment
+        self.version = loaded.version
+        self.flags: Mapping[str, Flag] = MappingProxyType(loaded.flags)
+        self.stale = False
+        self.tallies: Tallies = {} if previous is None else previous.tallies
+        self._clock = clock
+        self._settled: dict[str, tuple[Flag, Decide]] = {}
+        self.table: dict[str, Decide | None] = {name: partial(self._first, name) for name in loaded.flags}
+        if previous is not None:
+            for name, (flag, decide) in previous._settled.items():  # noqa: SLF001  this class's own
+                if loaded.flags.get(name) == flag:
+                    self.table[name] = decide
+                    self._settled[name] = flag, decide
 
     def evaluate(
         self,
         name: str,
         default: Any = None,
         user_id: object = None,
-        context: Mapping[str, Any] | None = None,  # noqa: ARG002  flags in the plain form look at the user alone
+        context: Mapping[str, Any] | None = None,
+        *,
+        now: float | None = None,
     ) -> Evaluation:
         """
         Return the decision for the user: a pure function of its arguments and this set that never raises and does no I/O.
 
         An unknown flag answers *default* with reason ERROR and FLAG_NOT_FOUND.
+
+        Args:
+            now: The time that schedules go by, in seconds since 1970; None: the present.
         """
-        found = self._compiled.get(name) if isinstance(name, str) else None
-        if found is None:
+        decide = self.table.get(name) if isinstance(name, str) else None
+        if decide is None:
             return failed(name, self.environment, default, "FLAG_NOT_FOUND")
-        answer = found.evaluate(default, user_id)
-        if self.stale and answer.error_code is None:
-            return replace(answer, reason="STALE")
-        return answer
+        try:
+            return self.answer(decide(user_id, context, now), default)
+        except UndecidedError as error:
+            code = str(error)
+        except Exception:  # noqa: BLE001  a context can be anything, and raise anything when it is looked at
+            code = "INVALID_CONTEXT" if context is not None else "GENERAL"
+        return failed(name, self.environment, default, code, self.flags[name].version)
+
+    def answer(self, served: Served, default: Any) -> Evaluation:
+        """Return what is *served* to a caller with this *default*."""
+        found = served.evaluation
+        if found.variant is None:
+            return replace(found, value=default)
+        if default is not None and not _same_type(found.value, default):
+            return failed(found.flag_name, found.environment, default, "TYPE_MISMATCH", found.version)
+        if isinstance(found.value, dict | list):
+            found = replace(found, value=values.copy(found.value))
+        served.tally[0] += 1
+        return replace(found, reason="STALE") if self.stale else found
 
     def evaluate_all(
         self, user_id: object = None, context: Mapping[str, Any] | None = None, *, names: Iterable[str] | None = None
     ) -> dict[str, Evaluation]:
-        """Return the decision of every flag, or of *names*, by name; where there is none the value is False."""
-        return {name: self.evaluate(name, False, user_id, context) for name in (self._compiled if names is None else names)}  # noqa: FBT003
+        """Return the decision of every flag, or of *names*, by name; where there is none the value is None."""
+        wanted = [name for name, flag in self.flags.items() if flag.kind == "flag"] if names is None else names
+        return {name: self.evaluate(name, None, user_id, context) for name in wanted}
+
+    def decide(self, name: str) -> Decide | None:
+        """Return the flag *name* as a function; None: there is none."""
+        return self.table.get(name)
+
+    def tally(self, flag: str, variant: str | None) -> list[int]:
+        """Return where servings of *variant* of *flag* are counted."""
+        return self.tallies.setdefault((flag, variant), [0])
+
+    def note_unknown(self, name: str) -> None:
+        """Remember that there is no flag *name*, so that asking for it again is as quick as for any other."""
+        if len(self.table) < len(self.flags) + MAX_UNKNOWN:
+            self.table.setdefault(name, None)
 
     def marked(self, *, stale: bool) -> CompiledSet:
         """Return this set, marked as stale or fresh."""
-        return self if self.stale == stale else CompiledSet(self.environment, self.version, self._compiled, stale=stale)
+        if self.stale == stale:
+            return self
+        marked = object.__new__(CompiledSet)
+        for name in CompiledSet.__slots__:
+            setattr(marked, name, getattr(self, name))
+        marked.stale = stale
+        return marked
 
     def changes_from(self, previous: CompiledSet | None) -> frozenset[str]:
         """Return the names of the flags that are new, gone or different since *previous*."""
         before: Mapping[str, Flag] = {} if previous is None else previous.flags
         return frozenset(name for name in before.keys() | self.flags.keys() if before.get(name) != self.flags.get(name))
+
+    def _first(self, name: str, key: Any, context: Context | None, now: float | None = None, /) -> Served:
+        flag = self.flags[name]
+        refers = references(flag)
+        if refers and is_circular(name, self.flags.get):
+            decide: Decide = _circular
+        else:
+            decide = compile_flag(flag, self, clock=self._clock)
+        if not refers:
+            self._settled[name] = flag, decide
+        self.table[name] = decide
+        return decide(key, context, now)
 
     def __repr__(self) -> str:
         return f"<CompiledSet {self.environment} v{self.version} {len(self.flags)} flags{' stale' if self.stale else ''}>"
@@ -73,9 +152,18 @@ class CompiledSet:
 
 def compile_set(loaded: FlagSet, previous: CompiledSet | None = None) -> CompiledSet:
     """Return *loaded* compiled; flags that are as they were in *previous* cost next to nothing."""
-    known = {} if previous is None else previous._compiled  # noqa: SLF001  this module's own
-    compiled = {}
-    for name, flag in loaded.flags.items():
-        old = known.get(name)
-        compiled[name] = old if old is not None and old.flag == flag else CompiledFlag(flag)
-    return CompiledSet(loaded.environment, loaded.version, compiled)
+    return CompiledSet(loaded, previous=previous)
+
+
+def _circular(key: Any, context: Context | None, now: float | None = None, /) -> Served:  # noqa: ARG001
+    raise UndecidedError("PARSE_ERROR")
+
+
+def _same_type(value: object, default: object) -> bool:
+    if isinstance(value, bool) or isinstance(default, bool):
+        return isinstance(value, bool) and isinstance(default, bool)
+    if isinstance(value, int | float):
+        return isinstance(default, int | float)
+    if isinstance(value, str):
+        return isinstance(default, str)
+    return isinstance(default, Mapping | list | tuple)

@@ -1,64 +1,109 @@
 """
 How one flag is decided.
 
-Disabled, then targeted users, then the rollout, in the vocabulary of the OpenFeature specification (section 2.2.5 and
-"Types"):
+Disabled, then the schedule, the prerequisites, the targeted users, the rules in their order, and then everybody else, in
+the vocabulary of the OpenFeature specification (section 2.2.5 and "Types"):
 
-    ============================  =======  =======  =======================================================
-    the flag is                   value    variant  reason
-    ============================  =======  =======  =======================================================
-    disabled                      False    off      DISABLED
-    on for this targeted user     True     on       TARGETING_MATCH
-    on for everybody (100 %)      True     on       STATIC
-    on for nobody else (0 %)      False    off      DEFAULT
-    on for a share                either   either   SPLIT
-    on for a share, and there is  default  None     ERROR, TARGETING_KEY_MISSING where no user id was given (None or
-    no user id to tell                              empty), INVALID_CONTEXT where it cannot be one
-    any, but the default is not   default  None     ERROR, TYPE_MISMATCH
-    a boolean (or None)
-    ============================  =======  =======  =======================================================
+    ============================  ==========  =================================================================
+    the flag is                   variant     reason
+    ============================  ==========  =================================================================
+    disabled, or out of its time  off         DISABLED
+    lacking a prerequisite        off         DEFAULT
+    decided for a targeted user   that one    TARGETING_MATCH
+    decided by a rule             that one    TARGETING_MATCH; SPLIT where the rule has a percentage or a split
+    on for everybody (100 %)      on          STATIC; DEFAULT where it has rules or prerequisites
+    on for nobody else (0 %)      off         DEFAULT
+    on for a share, or split      either      SPLIT
+    on for a share, and there is  None        ERROR, TARGETING_KEY_MISSING where no user id was given (None or
+    no user id to tell                        empty), INVALID_CONTEXT where it cannot be one, or where another
+                                              attribute is hashed that is missing or cannot be
+    any, but the default is of    None        ERROR, TYPE_MISMATCH
+    another type (and not None)
+    ============================  ==========  =================================================================
 
-A disabled flag is off whatever the caller's default is: it is a decision of the operator, not a failure. A user id is
-looked at only where the answer depends on it.
+With an error the value is the caller's default. A disabled flag is off whatever the caller's default is: it is a
+decision of the operator, not a failure. A user id is looked at only where the answer depends on it.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from time import time
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from mmh3 import mmh3_32_uintdigest
 
 from configkit.flags import bucketing
-from configkit.flags.model import MAX_USER_ID, TOTAL, Evaluation, Flag
+from configkit.flags.bucketing import KEY_HEADERS
+from configkit.flags.definition import OFF, ON, kind_of
+from configkit.flags.model import Evaluation, Flag
+from configkit.flags.operators import Context, Predicate, compile_all
+from configkit.flags.percentages import TOTAL
+from configkit.flags.targeting import TARGETING_KEY, targeting_key, text_of
 
-Entry = tuple[bytes | None, int, frozenset[str] | None]
-"""
-What `Flags.is_enabled` needs of a flag: the salt's prefix, the hash threshold, the targeted users (None: none).
-
-Without a prefix nothing depends on the user, and a threshold above 0 means on.
-"""
+NOTHING: Context = MappingProxyType({})
+_encode = str.encode
 
 
-def targeting_key(user_id: object) -> str | None:
+class UndecidedError(Exception):
+    """There is no decision; its argument is OpenFeature's error code."""
+
+
+class Served:
     """
-    Return *user_id* as the text that is targeted and hashed; None where there is none (None, or empty).
+    One answer that a flag can give.
 
-    An int becomes its decimal text.
-
-    Raises:
-        ValueError: It cannot be a user id: another type, longer than 1 024 characters, or not to be written in UTF-8.
+    Attributes:
+        evaluation: The answer in full.
+        value: Its value where that can be handed out as it is, or else `GUARDED`: objects are copied for each caller, and
+            without an off variant it is the caller's default.
+        tally: How often its variant was served, in a list of one number that all answers with this variant share.
     """
-    if isinstance(user_id, str):
-        text = str.__str__(user_id)
-    elif user_id is None:
-        return None
-    elif isinstance(user_id, int) and not isinstance(user_id, bool):
-        text = int.__repr__(user_id)
-    else:
-        raise ValueError("a user id is a text or an int")
-    if len(text) > MAX_USER_ID:
-        raise ValueError(f"a user id has at most {MAX_USER_ID} characters")
-    if not text.isascii():
-        text.encode()
-    return text or None
+
+    __slots__ = ("evaluation", "tally", "value")
+
+    def __init__(self, evaluation: Evaluation, tally: list[int], *, guarded: bool) -> None:
+        self.evaluation = evaluation
+        self.value: Any = GUARDED if guarded else evaluation.value
+        self.tally = tally
+
+
+class _Guarded:
+    """The class of no default: what is served needs a closer look."""
+
+
+GUARDED = _Guarded()
+
+
+class Decide(Protocol):
+    """
+    A flag as a function of the user id, the context and the time (seconds since 1970; None: now).
+
+    Raises `UndecidedError`, and anything at all on a user id or a context that is none; `CompiledSet.evaluate` sees to it.
+    """
+
+    def __call__(self, key: Any, context: Context | None, now: float | None = None, /) -> Served:
+        """Return what is served."""
+
+
+class Peers(Protocol):
+    """The other flags of the set, which a flag may depend on."""
+
+    def decide(self, name: str) -> Decide | None:
+        """Return the flag *name*; None: there is none."""
+
+    def tally(self, flag: str, variant: str | None) -> list[int]:
+        """Return where servings of *variant* of *flag* are counted."""
+
+
+Hash = Callable[[Any, "Context | None"], int]
+"""The hash of a user, or of another attribute. Raises `UndecidedError` where there is none."""
+
+_Outcome = Callable[[Any, Context], "Served | None"]
+"""What a rule serves whom its conditions hold for; None: the next rule decides."""
 
 
 def failed(name: object, environment: str, default: Any, error_code: str, version: int | None = None) -> Evaluation:
@@ -67,59 +112,315 @@ def failed(name: object, environment: str, default: Any, error_code: str, versio
     return Evaluation(shown, environment, default, None, "ERROR", version, error_code)
 
 
-class CompiledFlag:
-    """
-    A flag with everything about it that does not depend on the user worked out.
+def compile_flag(flag: Flag, peers: Peers, *, clock: Callable[[], float] = time) -> Decide:
+    """Return *flag* with everything about it that depends on neither user, context nor time worked out."""
+    return _Compiler(flag, peers, clock).decide()
 
-    Attributes:
-        flag: What it was made from.
-        entry: The same decision in the form that `Flags.is_enabled` works on.
-    """
 
-    __slots__ = ("_below", "_from", "_prefix", "_rest", "_targeted", "_threshold", "_users", "entry", "flag")
+class _Compiler:
+    def __init__(self, flag: Flag, peers: Peers, clock: Callable[[], float]) -> None:
+        self._flag = flag
+        self._peers = peers
+        self._clock = clock
+        self._values = flag.values
+        self._off = OFF if flag.variants is None else flag.off_variant
 
-    def __init__(self, flag: Flag) -> None:
-        self.flag = flag
-        buckets = bucketing.buckets_of(flag.rollout_percentage) if flag.is_enabled else 0
-        self._users = frozenset(flag.target_users) if flag.is_enabled else frozenset()
-        self._prefix = bucketing.salt_prefix(flag.name)
-        self._threshold = bucketing.hash_threshold(buckets)
-        self._targeted = self._decided(on=True, reason="TARGETING_MATCH")
-        self._below = self._decided(on=True, reason="SPLIT")
-        self._from = self._decided(on=False, reason="SPLIT")
-        self._rest = self._for_everybody_else(buckets)
-        depends_on_user = 0 < buckets < TOTAL or (self._users and buckets == 0)
-        self.entry: Entry = (self._prefix if depends_on_user else None, self._threshold, self._users or None)
+    def decide(self) -> Decide:
+        flag = self._flag
+        if not flag.is_enabled:
+            return _always(self._served(self._off, "DISABLED"))
+        decide = self._rest()
+        if flag.rules:
+            decide = self._with_rules(decide)
+        if flag.target_users or flag.targets:
+            decide = self._with_targets(decide)
+        if flag.prerequisites:
+            decide = self._with_prerequisites(decide)
+        if flag.schedule and flag.schedule.keys() & {"starts_at", "ends_at"}:
+            decide = self._within(flag.schedule, decide)
+        return decide
 
-    def evaluate(self, default: Any, user_id: object) -> Evaluation:
-        """Return the decision for the user; *default* is the value where there can be none. Never raises."""
-        if default is not None and not isinstance(default, bool):
-            return self._failed(default, "TYPE_MISMATCH")
-        rest = self._rest
-        if rest is not None and not self._users:
-            return rest
+    def _served(self, variant: str | None, reason: str, rule: str | None = None) -> Served:
+        flag = self._flag
+        value = None if variant is None else self._values[variant]
+        evaluation = Evaluation(flag.name, flag.environment, value, variant, reason, flag.version, None, rule)
+        return Served(evaluation, self._peers.tally(flag.name, variant), guarded=variant is None or kind_of(value) == "object")
+
+    # -- who matches nothing else --------------------------------------------------------------------------------------
+
+    def _rest(self) -> Decide:
+        flag = self._flag
+        everybody = "DEFAULT" if flag.rules or flag.prerequisites else "STATIC"
+        if flag.split is not None:
+            return self._split(flag.split, None, flag.salt, flag.bucket_by)
+        if flag.variants is not None:
+            return _always(self._served(flag.default_variant, everybody))
+        on, off = self._served(ON, everybody), self._served(OFF, "DEFAULT")
+        below, above = self._served(ON, "SPLIT"), self._served(OFF, "SPLIT")
+        if flag.schedule and "ramp" in flag.schedule:
+            hashed = self._hash(flag.salt, flag.bucket_by)
+            return _ramped(_Ramp(flag.schedule, flag.rollout_percentage), self._clock, (on, off, below, above), hashed)
+        buckets = bucketing.buckets_of(flag.rollout_percentage)
+        if buckets in (0, TOTAL):
+            return _always(on if buckets else off)
+        return self._hashed([bucketing.hash_threshold(buckets)], [below, above], flag.salt, flag.bucket_by)
+
+    def _split(self, split: Sequence[Mapping[str, Any]], rule: str | None, salt: str | None, attribute: str | None) -> Decide:
+        weighted = [part for part in split if part["weight"]]
+        total = sum(part["weight"] for part in weighted)
+        bounds, below = [], 0
+        for part in weighted[:-1]:
+            below += part["weight"]
+            bounds.append(bucketing.hash_threshold(below, total))
+        answers = [self._served(part["variant"], "SPLIT", rule) for part in weighted]
+        return self._hashed(bounds, answers, salt, attribute)
+
+    def _hashed(self, bounds: list[int], answers: list[Served], salt: str | None, attribute: str | None) -> Decide:
+        """Return what serves the first of *answers* below the first of *bounds*, and so on."""
+        if attribute is not None and attribute != TARGETING_KEY:
+            return _hashed(tuple(bounds), tuple(answers), self._hash(salt, attribute))
+        prefix = bucketing.salt_prefix(salt or self._flag.salt or self._flag.name)
+        return (
+            _rollout(prefix, bounds[0], answers[0], answers[1])
+            if len(bounds) == 1
+            else _split(prefix, tuple(bounds), tuple(answers))
+        )
+
+    def _hash(self, salt: str | None, attribute: str | None) -> Hash:
+        prefix = bucketing.salt_prefix(salt or self._flag.salt or self._flag.name)
+        if attribute is None or attribute == TARGETING_KEY:
+            return lambda key, context: hash_key(prefix, key)  # noqa: ARG005
+        return lambda key, context: _hash_attribute(prefix, context, attribute)  # noqa: ARG005
+
+    # -- rules ---------------------------------------------------------------------------------------------------------
+
+    def _with_rules(self, rest: Decide) -> Decide:
+        steps = [(compile_all(rule["conditions"], self._membership) or _anybody, self._outcome(rule)) for rule in self._flag.rules]
+        return _one_rule(*steps[0], rest) if len(steps) == 1 else _rules(tuple(steps), rest)
+
+    def _outcome(self, rule: Mapping[str, Any]) -> _Outcome:
+        name = rule["name"]
+        salt, attribute = rule.get("salt"), rule.get("bucket_by", self._flag.bucket_by)
+        if "split" in rule:
+            return self._split(rule["split"], name, salt, attribute)
+        percentage = rule.get("percentage")
+        if percentage is None or percentage == 100:
+            return _always(self._served(rule["variant"], "TARGETING_MATCH", name))
+        threshold = bucketing.hash_threshold(bucketing.buckets_of(percentage))
+        return _share(threshold, self._served(rule["variant"], "SPLIT", name), self._hash(salt, attribute))
+
+    def _membership(self, segment: str) -> Predicate:
+        peers = self._peers
+
+        def is_member(key: Any, context: Context) -> bool:
+            decide = peers.decide(segment)
+            try:
+                return decide is not None and decide(key, context).value is True
+            except UndecidedError:
+                return False
+
+        return is_member
+
+    # -- what comes before them ----------------------------------------------------------------------------------------
+
+    def _with_targets(self, rest: Decide) -> Decide:
+        flag = self._flag
+        targets = [(frozenset(users), self._served(variant, "TARGETING_MATCH")) for variant, users in flag.targets.items()]
+        if flag.target_users:
+            targets.insert(0, (frozenset(flag.target_users), self._served(ON, "TARGETING_MATCH")))
+        return _one_target(*targets[0], rest) if len(targets) == 1 else _targets(tuple(targets), rest)
+
+    def _with_prerequisites(self, rest: Decide) -> Decide:
+        peers = self._peers
+        wanted = [(each["flag"], frozenset(each["variants"])) for each in self._flag.prerequisites]
+        off = self._served(self._off, "DEFAULT")
+
+        def with_prerequisites(key: Any, context: Context | None, now: float | None = None, /) -> Served:
+            for name, variants in wanted:
+                decide = peers.decide(name)
+                if decide is None:
+                    return off
+                try:
+                    found = decide(key, context, now).evaluation
+                except UndecidedError:
+                    return off
+                if found.variant not in variants or found.reason == "DISABLED":
+                    return off
+            return rest(key, context, now)
+
+        return with_prerequisites
+
+    def _within(self, schedule: Mapping[str, Any], rest: Decide) -> Decide:
+        starts = _seconds(schedule["starts_at"]) if "starts_at" in schedule else float("-inf")
+        ends = _seconds(schedule["ends_at"]) if "ends_at" in schedule else float("inf")
+        clock, off = self._clock, self._served(self._off, "DISABLED")
+
+        def within(key: Any, context: Context | None, now: float | None = None, /) -> Served:
+            if now is None:
+                now = clock()
+            return rest(key, context, now) if starts <= now < ends else off
+
+        return within
+
+
+# -- the forms, each as short as it can be: these run on every request -------------------------------------------------
+
+
+def _always(served: Served) -> Decide:
+    def always(key: Any, context: Context | None, now: float | None = None, /) -> Served:  # noqa: ARG001
+        return served
+
+    return always
+
+
+def _rollout(prefix: bytes, threshold: int, below: Served, above: Served) -> Decide:
+    def rollout(key: Any, context: Context | None, now: float | None = None, /) -> Served:  # noqa: ARG001
         try:
-            key = targeting_key(user_id)
-        except ValueError:
-            return rest or self._failed(default, "INVALID_CONTEXT")
-        if key is None:
-            return rest or self._failed(default, "TARGETING_KEY_MISSING")
-        if key in self._users:
-            return self._targeted
-        if rest is not None:
-            return rest
-        return self._below if bucketing.hash_key(self._prefix, key) < self._threshold else self._from
+            encoded = _encode(key)
+            hashed = mmh3_32_uintdigest(prefix + KEY_HEADERS[len(encoded)] + encoded, 0)
+        except (TypeError, KeyError, UnicodeEncodeError):
+            hashed = hash_key(prefix, key)
+        return below if hashed < threshold else above
 
-    def _for_everybody_else(self, buckets: int) -> Evaluation | None:
-        if not self.flag.is_enabled:
-            return self._decided(on=False, reason="DISABLED")
-        if buckets == 0:
-            return self._decided(on=False, reason="DEFAULT")
-        return self._decided(on=True, reason="STATIC") if buckets == TOTAL else None
+    return rollout
 
-    def _decided(self, *, on: bool, reason: str) -> Evaluation:
-        flag = self.flag
-        return Evaluation(flag.name, flag.environment, on, "on" if on else "off", reason, flag.version)
 
-    def _failed(self, default: Any, error_code: str) -> Evaluation:
-        return failed(self.flag.name, self.flag.environment, default, error_code, self.flag.version)
+def _split(prefix: bytes, bounds: tuple[int, ...], answers: tuple[Served, ...]) -> Decide:
+    def split(key: Any, context: Context | None, now: float | None = None, /) -> Served:  # noqa: ARG001
+        try:
+            encoded = _encode(key)
+            hashed = mmh3_32_uintdigest(prefix + KEY_HEADERS[len(encoded)] + encoded, 0)
+        except (TypeError, KeyError, UnicodeEncodeError):
+            hashed = hash_key(prefix, key)
+        return answers[bisect_right(bounds, hashed)]
+
+    return split
+
+
+def _hashed(bounds: tuple[int, ...], answers: tuple[Served, ...], hash_of: Hash) -> Decide:
+    def hashed(key: Any, context: Context | None, now: float | None = None, /) -> Served:  # noqa: ARG001
+        return answers[bisect_right(bounds, hash_of(key, context))]
+
+    return hashed
+
+
+def _share(threshold: int, served: Served, hash_of: Hash) -> _Outcome:
+    def share(key: Any, context: Context) -> Served | None:
+        return served if hash_of(key, context) < threshold else None
+
+    return share
+
+
+def _ramped(
+    ramp: _Ramp,
+    clock: Callable[[], float],
+    answers: tuple[Served, Served, Served, Served],
+    hash_of: Hash,
+) -> Decide:
+    on, off, below, above = answers
+
+    def ramped(key: Any, context: Context | None, now: float | None = None, /) -> Served:
+        buckets = ramp.buckets(clock() if now is None else now)
+        if buckets in (0, TOTAL):
+            return on if buckets else off
+        return below if hash_of(key, context) < bucketing.hash_threshold(buckets) else above
+
+    return ramped
+
+
+def _one_rule(matches: Predicate, outcome: _Outcome, rest: Decide) -> Decide:
+    def one_rule(key: Any, context: Context | None, now: float | None = None, /) -> Served:
+        if context is None:
+            context = NOTHING
+        if matches(key, context):
+            served = outcome(key, context)
+            if served is not None:
+                return served
+        return rest(key, context, now)
+
+    return one_rule
+
+
+def _rules(steps: tuple[tuple[Predicate, _Outcome], ...], rest: Decide) -> Decide:
+    def rules(key: Any, context: Context | None, now: float | None = None, /) -> Served:
+        if context is None:
+            context = NOTHING
+        for matches, outcome in steps:
+            if matches(key, context):
+                served = outcome(key, context)
+                if served is not None:
+                    return served
+        return rest(key, context, now)
+
+    return rules
+
+
+def _one_target(users: frozenset[str], served: Served, rest: Decide) -> Decide:
+    def one_target(key: Any, context: Context | None, now: float | None = None, /) -> Served:
+        if (key if key.__class__ is str else text_of(key)) in users:
+            return served
+        return rest(key, context, now)
+
+    return one_target
+
+
+def _targets(targets: tuple[tuple[frozenset[str], Served], ...], rest: Decide) -> Decide:
+    def several_targets(key: Any, context: Context | None, now: float | None = None, /) -> Served:
+        text = key if key.__class__ is str else text_of(key)
+        for users, served in targets:
+            if text in users:
+                return served
+        return rest(key, context, now)
+
+    return several_targets
+
+
+def _anybody(key: Any, context: Context) -> bool:  # noqa: ARG001
+    return True
+
+
+def hash_key(prefix: bytes, key: Any) -> int:
+    """Return the hash of a user id. Raises `UndecidedError` where there is none."""
+    try:
+        encoded = _encode(key)
+        return mmh3_32_uintdigest(prefix + KEY_HEADERS[len(encoded)] + encoded, 0)
+    except (TypeError, KeyError, UnicodeEncodeError):
+        pass
+    try:
+        text = targeting_key(key)
+    except ValueError:
+        raise UndecidedError("INVALID_CONTEXT") from None
+    if text is None:
+        raise UndecidedError("TARGETING_KEY_MISSING")
+    return bucketing.hash_key(prefix, text)
+
+
+def _hash_attribute(prefix: bytes, context: Context | None, attribute: str) -> int:
+    """Return the hash of another attribute. Raises `UndecidedError` where there is none."""
+    try:
+        return hash_key(prefix, (NOTHING if context is None else context).get(attribute))
+    except UndecidedError:
+        raise UndecidedError("INVALID_CONTEXT") from None
+
+
+class _Ramp:
+    """How a percentage grows with time."""
+
+    def __init__(self, schedule: Mapping[str, Any], percentage: float) -> None:
+        points = schedule["ramp"]
+        self._times = [_seconds(point["at"]) for point in points]
+        self._shares = [percentage, *(point["percentage"] for point in points)]
+        self._linear = schedule["ramp_kind"] == "linear"
+
+    def buckets(self, now: float) -> int:
+        """Return how many buckets are in at *now*."""
+        passed = bisect_right(self._times, now)
+        share = self._shares[passed]
+        if self._linear and 0 < passed < len(self._times):
+            begin, end = self._times[passed - 1], self._times[passed]
+            share += (self._shares[passed + 1] - share) * (now - begin) / (end - begin)
+        return bucketing.buckets_of(share)
+
+
+def _seconds(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()

@@ -6,7 +6,8 @@ from typing import Any
 
 from configkit.errors import ConflictError
 from configkit.flags.compiled import CompiledSet
-from configkit.flags.model import MAX_USER_ID, Flag
+from configkit.flags.model import Flag
+from configkit.flags.targeting import MAX_USER_ID
 from configkit.names import check_key
 from configkit.ports import Outcome
 from configkit_server import etags

@@ -8,7 +8,9 @@ from typing import Annotated, Any
 from pydantic import Field, WithJsonSchema
 
 from configkit import names
-from configkit.flags.model import MAX_TARGET_USERS, MAX_USER_ID, Evaluation, Flag, check_percentage
+from configkit.flags.model import MAX_TARGET_USERS, Evaluation, Flag
+from configkit.flags.percentages import check_percentage
+from configkit.flags.targeting import MAX_USER_ID
 from configkit_server.wire.text import Body, Document, Environment, Key, Version, checked
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mmh3 import mmh3_32_uintdigest
 
 from configkit.flags import bucketing
-from configkit.flags.model import TOTAL
+from configkit.flags.percentages import TOTAL
 from tests.unit.flags import cbor
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[2] / "vectors" / "flags.json").read_text(encoding="utf-8"))
