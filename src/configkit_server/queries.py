@@ -188,6 +188,13 @@ OFFSET = Parameter(
     "How many items to skip.",
     default=0,
 )
+SINCE = Parameter(
+    "since",
+    _whole(0, MAX_VERSION),
+    {"type": "integer", "minimum": 0, "maximum": MAX_VERSION},
+    "Of one environment, only what has changed after this version of its set, in one page: `since` and `gone` are in the "
+    "answer then. Where that is not known any more they are not, and the page is the first one of all.",
+)
 STRATEGY = Parameter(
     "strategy",
     _one_of(*STRATEGIES),

@@ -41,6 +41,7 @@ class Service:
         checking: For checks on demand, which take seconds where instances do not answer.
         parsing: For bodies so large that taking them apart would hold up the event loop.
         unrecorded: The outcomes of requests with an Idempotency-Key that the store could not take yet.
+        changes: What was told last of the flags that changed, by environment and version, with the version it leads to.
         draining: The server is about to end: not ready, and no stream stays open.
     """
 
@@ -57,6 +58,7 @@ class Service:
             self.metrics.show_readback(lambda: kit.documents.readback_seconds)
         self.hub = EventHub(self.metrics)
         self.encoded = EncodedDocuments()
+        self.changes: dict[tuple[str, int], tuple[int, bytes]] = {}
         self.registrations = Buckets(rate=50.0, burst=200)
         self.checks = Buckets(rate=2.0, burst=20)
         self.checking = Executor(workers=8, waiting=16, deadline=kit.calls.deadline)

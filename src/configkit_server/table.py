@@ -86,7 +86,7 @@ FLAGS = (
         flags.list_flags, {200: flag_wire.FlagPage}, scope="flags:read", etag=True,
         parameters=(
             queries.ENVIRONMENTS, queries.flag("enabled", "Only those that are on, or off.", default=None),
-            *queries.PAGING,
+            queries.SINCE, *queries.PAGING,
         ),
     ),
     Operation(

@@ -132,7 +132,9 @@ class CompiledSet:
     def changes_from(self, previous: CompiledSet | None) -> frozenset[str]:
         """Return the names of the flags that are new, gone or different since *previous*."""
         before: Mapping[str, Flag] = {} if previous is None else previous.flags
-        return frozenset(name for name in before.keys() | self.flags.keys() if before.get(name) != self.flags.get(name))
+        after = self.flags
+        changed = {name for name, flag in after.items() if before.get(name) is not flag and before.get(name) != flag}
+        return frozenset(changed | (before.keys() - after.keys()))
 
     def _first(self, name: str, key: Any, context: Context | None, now: float | None = None, /) -> Served:
         flag = self.flags[name]

@@ -224,13 +224,15 @@ _AT_ONCE = frozenset({"equals", "in", "starts_with", "ends_with", "less_than", "
 
 
 def fields(given: object, pointer: str, known: set[str]) -> Mapping[str, Any]:
-    """Return *given* if it is an object with *known* fields only; a field that is null counts as absent."""
+    """Return *given* if it is an object with *known* fields only, none of them null."""
     if not isinstance(given, Mapping):
         raise InvalidDocumentError("an object", pointer=pointer)
     for name in given:
         if name not in known:
             raise InvalidDocumentError(f"unknown field; these are known: {', '.join(sorted(known))}", pointer=f"{pointer}/{name}")
-    return {name: value for name, value in given.items() if value is not None}
+        if given[name] is None:
+            raise InvalidDocumentError("not null: leave it out", pointer=f"{pointer}/{name}")
+    return given
 
 
 def listed(given: object, pointer: str, limit: int) -> list[Any]:

@@ -81,6 +81,8 @@ def check_split(given: object, variants: Mapping[str, Any], pointer: str = "/spl
         part = fields(each, at, {"variant", "weight"})
         variant = check_variant(part.get("variant"), variants, f"{at}/variant")
         weight = part.get("weight")
+        if isinstance(weight, float) and weight.is_integer():
+            weight = int(weight)  # JSON has one kind of number
         if isinstance(weight, bool) or not isinstance(weight, int) or weight < 0:
             raise InvalidDocumentError("an integer of at least 0", pointer=f"{at}/weight")
         if variant in seen:

@@ -109,11 +109,7 @@ class Flag:
         Raises:
             InvalidDocumentError: A field is unknown, fixed, or its value is not allowed.
         """
-        for name in changes:
-            if name not in CHANGEABLE:
-                raise InvalidDocumentError(
-                    f"not a field that can be changed; these can: {', '.join(CHANGEABLE)}", pointer=f"/{name}"
-                )
+        check_changes(changes)
         return replace(self, **{name: _DEFAULTS[name] if value is None else value for name, value in changes.items()})
 
     def extended(self) -> dict[str, Any]:
@@ -129,6 +125,13 @@ EXTENDED: dict[str, Any] = {
 _PLAIN = ("description", "is_enabled", "rollout_percentage", "target_users")
 CHANGEABLE = (*_PLAIN, *(name for name in EXTENDED if name != "kind"))
 _DEFAULTS: dict[str, Any] = {**{each.name: each.default for each in fields(Flag) if each.name in _PLAIN}, **EXTENDED}
+
+
+def check_changes(changes: Mapping[str, Any]) -> None:
+    """Refuse fields that are unknown or fixed. Raises `InvalidDocumentError`."""
+    for name in changes:
+        if name not in CHANGEABLE:
+            raise InvalidDocumentError(f"not a field that can be changed; these can: {', '.join(CHANGEABLE)}", pointer=f"/{name}")
 
 
 def _extended(flag: Flag) -> dict[str, Any]:
@@ -230,6 +233,41 @@ class FlagSet:
     environment: str
     version: int
     flags: Mapping[str, Flag]
+
+
+@dataclass(frozen=True, slots=True)
+class FlagChanges:
+    """
+    What has changed of an environment's flags.
+
+    Attributes:
+        since: The version of the set that these changes are made to.
+        version: The version that it has with them.
+        changed: Flags that are new or different, by name.
+        gone: Names of the flags that are no more.
+        count: How many flags the set has with them.
+        checksum: The sum of the versions of these flags.
+    """
+
+    environment: str
+    since: int
+    version: int
+    changed: Mapping[str, Flag]
+    gone: frozenset[str]
+    count: int
+    checksum: int
+
+    def applied_to(self, flags: Mapping[str, Flag]) -> FlagSet | None:
+        """
+        Return the set that *flags*, which were at version *since*, become.
+
+        None: they were not what the store had then (it was restored from a backup since), so the whole set is needed.
+        """
+        become = {name: flag for name, flag in flags.items() if name not in self.gone} if self.gone else dict(flags)
+        become.update(self.changed)
+        if len(become) != self.count or sum(flag.version for flag in become.values()) != self.checksum:
+            return None
+        return FlagSet(self.environment, self.version, become)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from configkit.calls import Calls
 from configkit.errors import ClosedError, ConfigKitError, UnavailableError
 from configkit.flags.compiled import CompiledSet, compile_set
 from configkit.flags.flights import Flight, SetStatus, Slot
-from configkit.flags.model import Flag
+from configkit.flags.model import Flag, FlagSet
 from configkit.models import Event, FlagChanged, Origin, Resync
 from configkit.ports import FlagStore
 
@@ -232,12 +232,23 @@ class FlagSets:
                 return
             previous = slot.current
         try:
-            loaded = self._store.load(slot.environment, flight.known)
+            loaded = self._read(slot.environment, flight.known, previous)
             compiled = None if loaded is None else compile_set(loaded, previous)
         except Exception as error:  # noqa: BLE001  whatever it is: it is logged, and what was known stays
             self._fail(slot, flight, error)
             return
         self._land(slot, flight, compiled)
+
+    def _read(self, environment: str, known: int | None, previous: CompiledSet | None) -> FlagSet | None:
+        """Return the set as it is now, by way of what has changed where that can be told; None: nothing has."""
+        if known is not None and previous is not None and previous.version == known:
+            changes = self._store.changes(environment, known)
+            if changes is not None:
+                become = changes.applied_to(previous.flags)
+                if become is not None:
+                    return None if become.version == known else become
+                return self._store.load(environment)
+        return self._store.load(environment, known)
 
     def _land(self, slot: Slot, flight: Flight, compiled: CompiledSet | None) -> None:
         with self._lock:

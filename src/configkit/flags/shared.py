@@ -8,13 +8,10 @@ is answered is never older than the store, whatever lies in the cache, and an ev
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
-from datetime import datetime
-from typing import Any
 
 from configkit.errors import ConfigKitError
+from configkit.flags.documents import document_of, flag_of
 from configkit.flags.model import Flag, FlagSet
 from configkit.models import Page
 from configkit.ports import BlobCache, FlagStore
@@ -35,6 +32,7 @@ class SharedFlagStore:
         self._store = store
         self._blobs = blobs
         self.read = store.read
+        self.changes = store.changes
         self.create = store.create
         self.update = store.update
         self.delete = store.delete
@@ -85,8 +83,8 @@ def _name(environment: str) -> str:
 
 def encoded(loaded: FlagSet) -> bytes:
     """Return the flags of a set as JSON."""
-    flags = [asdict(flag) for flag in loaded.flags.values()]
-    return json.dumps(flags, ensure_ascii=False, separators=(",", ":"), default=datetime.isoformat).encode()
+    flags = [document_of(flag) for flag in loaded.flags.values()]
+    return json.dumps(flags, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def decoded(environment: str, version: int, content: bytes) -> FlagSet | None:
@@ -95,18 +93,9 @@ def decoded(environment: str, version: int, content: bytes) -> FlagSet | None:
         found = json.loads(content)
         if not isinstance(found, list):
             return None
-        flags = [_flag(fields) for fields in found]
+        flags = [flag_of(document) for document in found]
     except (ConfigKitError, ValueError, TypeError, KeyError, RecursionError):
         return None
     if any(flag.environment != environment or flag.version > version for flag in flags):
         return None
     return FlagSet(environment, version, {flag.name: flag for flag in flags})
-
-
-def _flag(fields: Mapping[str, Any]) -> Flag:
-    times = {name: _time(fields[name]) for name in ("created_at", "updated_at")}
-    return Flag(**{**fields, "target_users": tuple(fields["target_users"]), **times})
-
-
-def _time(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)

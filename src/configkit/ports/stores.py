@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from configkit.flags.model import Flag, FlagSet
+from configkit.flags.model import Flag, FlagChanges, FlagSet
 from configkit.models import ConfigPath, ConfigSelector, ConfigVersion, Origin, Page
 from configkit.values import JsonValue
 
@@ -106,6 +106,9 @@ class FlagStore(Protocol):
     def load(self, environment: str, known_version: int | None = None) -> FlagSet | None:
         """Return the whole set at one moment, or None if its version is *known_version* still."""
 
+    def changes(self, environment: str, since: int) -> FlagChanges | None:
+        """Return what has changed after the set was at version *since*; None: that is not known, so load the whole set."""
+
     def read(self, environment: str, name: str) -> Flag:
         """Return the flag. Raises `NotFoundError`."""
 
@@ -115,7 +118,13 @@ class FlagStore(Protocol):
         """Return flags by (environment, name)."""
 
     def create(self, flag: Flag, *, origin: Origin) -> Flag:
-        """Add the flag; its version and times are the store's. Raises `ConflictError` if it is there."""
+        """
+        Add the flag; its version and times are the store's.
+
+        Raises:
+            ConflictError: It is there.
+            InvalidDocumentError: What it depends on is not there, or leads in a circle.
+        """
 
     def update(
         self, environment: str, name: str, changes: Mapping[str, Any], *, origin: Origin, expected_version: int | None = None
@@ -130,4 +139,11 @@ class FlagStore(Protocol):
         """
 
     def delete(self, environment: str, name: str, *, origin: Origin, expected_version: int | None = None) -> None:
-        """Remove the flag. Raises `NotFoundError` or `ConflictError`."""
+        """
+        Remove the flag.
+
+        Raises:
+            NotFoundError: No such flag.
+            ConflictError: Its version is not *expected_version*; nothing was removed.
+            InvalidDocumentError: Other flags depend on it.
+        """

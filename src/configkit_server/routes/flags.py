@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+from collections.abc import Sequence
 from typing import Any
+
+from pydantic_core import to_json
 
 from configkit.errors import ConflictError
 from configkit.flags.compiled import CompiledSet
@@ -11,7 +15,7 @@ from configkit.flags.targeting import MAX_USER_ID
 from configkit.names import check_key
 from configkit.ports import Outcome
 from configkit_server import etags
-from configkit_server.answers import PRIVATE, Answer, Header, answer_json, page
+from configkit_server.answers import NO_STORE, PRIVATE, Answer, Header, answer_json, page
 from configkit_server.bodies import check_bulk_size
 from configkit_server.call import Call
 from configkit_server.problems import NOT_FOUND, PRECONDITION_FAILED, ProblemError, from_core
@@ -26,6 +30,8 @@ from configkit_server.wire.flags import (
 )
 
 NAME_SEGMENT = 4
+KEPT_CHANGES = 64
+WORTH_PACKING = 1024
 _EVALUATE_FIELDS = frozenset({"flag_name", "user_id", "environment", "context"})
 
 
@@ -53,7 +59,7 @@ async def evaluate(service: Service, call: Call) -> Answer:
     flags = service.kit.flag_sets.peek(environment)
     if flags is None:
         flags = await service.executor.run(service.kit.flag_sets.ensure, environment)
-    return answer_json(200, evaluation_document(flags.evaluate(name, False, user_id, context)))  # noqa: FBT003
+    return answer_json(200, evaluation_document(flags.evaluate(name, None, user_id, context)))
 
 
 async def _question(body: dict[str, Any], call: Call) -> tuple[str, str, str | None, dict[str, Any] | None]:
@@ -96,6 +102,10 @@ async def list_flags(service: Service, call: Call) -> Answer:
             offset=offset,
         )
         return answer_json(200, page([flag_document(flag) for flag in found], total=found.total, limit=limit, offset=offset))
+    if query["since"] is not None:
+        changed = await _changes(service, call.environment(environments[0]), query["since"])
+        if changed is not None:
+            return _packed(call, changed)
     flags = await flag_set(service, call, call.environment(environments[0]))
     headers = _set_headers(flags)
     if call.is_unchanged(headers[1][1].decode()):
@@ -105,7 +115,38 @@ async def list_flags(service: Service, call: Call) -> Answer:
         chosen = [flag for flag in chosen if flag.is_enabled is query["enabled"]]
     items = [flag_document(flag) for flag in chosen[offset : offset + limit]]
     listed = page(items, total=len(chosen), limit=limit, offset=offset)
-    return answer_json(200, {**listed, "version": flags.version}, headers)
+    return _packed(call, to_json({**listed, "version": flags.version}), headers)
+
+
+async def _changes(service: Service, environment: str, since: int) -> bytes | None:
+    """
+    Return the answer that tells what has changed after version *since*; None: the store cannot tell.
+
+    After a change everybody asks for the same: while no newer version is known, they get the same answer.
+    """
+    known = service.kit.flag_sets.peek(environment)
+    kept = service.changes.get((environment, since))
+    if kept is not None and known is not None and kept[0] >= known.version:
+        return kept[1]
+    found = await service.executor.run(service.kit.backends.flags.changes, environment, since)
+    if found is None:
+        return None
+    items = [flag_document(flag) for flag in found.changed.values()]
+    listed = page(items, total=found.count, limit=max(len(items), 1), offset=0)
+    more = {"version": found.version, "since": since, "gone": sorted(found.gone), "checksum": found.checksum}
+    answer = to_json({**listed, **more})
+    if len(service.changes) >= KEPT_CHANGES:
+        service.changes.clear()
+    service.changes[environment, since] = found.version, answer
+    return answer
+
+
+def _packed(call: Call, body: bytes, headers: Sequence[Header] = (NO_STORE,)) -> Answer:
+    """Return *body* as an answer, compressed where that is worth it and the caller takes it."""
+    accepted = call.headers.get(b"accept-encoding", b"")
+    if len(body) < WORTH_PACKING or b"gzip" not in accepted:
+        return Answer(200, body, headers)
+    return Answer(200, gzip.compress(body, 5, mtime=0), [*headers, (b"content-encoding", b"gzip"), (b"vary", b"accept-encoding")])
 
 
 def _set_headers(flags: CompiledSet) -> list[Header]:
@@ -128,14 +169,9 @@ async def read_flag(service: Service, call: Call) -> Answer:
 async def create_flag(service: Service, call: Call) -> Answer:
     """Add a flag."""
     body = await call.model(FlagCreate)
-    flag = Flag(
-        name=body.name,
-        environment=call.environment(body.environment),
-        description=body.description,
-        is_enabled=body.is_enabled,
-        rollout_percentage=body.rollout_percentage,
-        target_users=tuple(body.target_users),
-    )
+    given = {name: getattr(body, name) for name in body.model_fields_set}
+    call.environment(body.environment)
+    flag = Flag(**{name: value for name, value in given.items() if value is not None})
     return _created(call, await service.write(call, service.kit.flag_sets.create, flag, origin=call.origin))
 
 

@@ -11,6 +11,7 @@ from configkit import names
 from configkit.flags.model import MAX_TARGET_USERS, Evaluation, Flag
 from configkit.flags.percentages import check_percentage
 from configkit.flags.targeting import MAX_USER_ID
+from configkit_server.wire import definitions
 from configkit_server.wire.text import Body, Document, Environment, Key, Version, checked
 
 
@@ -50,6 +51,20 @@ class FlagCreate(Body):
     is_enabled: bool = False
     rollout_percentage: Percentage = 0.0
     target_users: TargetUsers = Field(default_factory=list)
+    kind: definitions.Kind | None = None
+    variants: definitions.Variants | None = None
+    default_variant: definitions.Variant | None = None
+    split: definitions.Split | None = None
+    off_variant: definitions.Variant | None = None
+    targets: definitions.Targets | None = None
+    rules: definitions.Rules | None = None
+    prerequisites: definitions.Prerequisites | None = None
+    schedule: definitions.Schedule | None = None
+    salt: definitions.Salt | None = None
+    bucket_by: definitions.BucketBy | None = None
+    tags: definitions.Tags | None = None
+    owner: definitions.Owner | None = None
+    expires_at: definitions.Expires | None = None
 
 
 class FlagUpdate(Body):
@@ -59,6 +74,19 @@ class FlagUpdate(Body):
     is_enabled: bool | None = None
     rollout_percentage: Percentage | None = None
     target_users: TargetUsers | None = None
+    variants: definitions.Variants | None = None
+    default_variant: definitions.Variant | None = None
+    split: definitions.Split | None = None
+    off_variant: definitions.Variant | None = None
+    targets: definitions.Targets | None = None
+    rules: definitions.Rules | None = None
+    prerequisites: definitions.Prerequisites | None = None
+    schedule: definitions.Schedule | None = None
+    salt: definitions.Salt | None = None
+    bucket_by: definitions.BucketBy | None = None
+    tags: definitions.Tags | None = None
+    owner: definitions.Owner | None = None
+    expires_at: definitions.Expires | None = None
     expected_version: Version | None = None
 
 
@@ -81,7 +109,7 @@ class EvaluateBatch(Body):
 
 
 class FeatureFlag(Document):
-    """A feature flag."""
+    """A feature flag; fields beyond the plain form are there only where they are not as they are by default."""
 
     name: str
     description: str
@@ -92,6 +120,20 @@ class FeatureFlag(Document):
     version: int
     created_at: datetime
     updated_at: datetime
+    kind: definitions.Kind | None = None
+    variants: definitions.Variants | None = None
+    default_variant: definitions.Variant | None = None
+    split: definitions.Split | None = None
+    off_variant: definitions.Variant | None = None
+    targets: definitions.Targets | None = None
+    rules: definitions.Rules | None = None
+    prerequisites: definitions.Prerequisites | None = None
+    schedule: definitions.Schedule | None = None
+    salt: definitions.Salt | None = None
+    bucket_by: definitions.BucketBy | None = None
+    tags: definitions.Tags | None = None
+    owner: definitions.Owner | None = None
+    expires_at: definitions.Expires | None = None
 
 
 class FlagPage(Document):
@@ -104,6 +146,9 @@ class FlagPage(Document):
     version: int | None = Field(
         None, description="The counter of the one environment asked for, which every page of one set shares."
     )
+    since: int | None = Field(None, description="The items are what has changed after this version of the set, not all of it.")
+    gone: list[str] | None = Field(None, description="With since: flags that are no more.")
+    checksum: int | None = Field(None, description="With since: the sum of the versions of all flags; their number is total.")
 
 
 class FlagEvaluation(Document):
@@ -117,6 +162,7 @@ class FlagEvaluation(Document):
     reason: str
     version: int | None
     error_code: str | None = None
+    rule: str | None = Field(None, description="The name of the rule that decided, if one did.")
 
 
 class FlagEvaluations(Document):
@@ -137,6 +183,7 @@ def flag_document(flag: Flag) -> dict[str, Any]:
         "version": flag.version,
         "created_at": flag.created_at,
         "updated_at": flag.updated_at,
+        **flag.extended(),
     }
 
 
@@ -146,11 +193,13 @@ def evaluation_document(evaluation: Evaluation) -> dict[str, Any]:
         "flag_name": evaluation.flag_name,
         "environment": evaluation.environment,
         "enabled": evaluation.enabled,
-        "value": evaluation.value,
+        "value": False if evaluation.error_code and evaluation.value is None else evaluation.value,
         "variant": evaluation.variant,
         "reason": evaluation.reason,
         "version": evaluation.version,
     }
     if evaluation.error_code is not None:
         shown["error_code"] = evaluation.error_code
+    if evaluation.rule is not None:
+        shown["rule"] = evaluation.rule
     return shown

@@ -12,7 +12,8 @@ from configkit.backends.http.answers import Answer, unavailable
 from configkit.backends.http.pages import LIMIT, listed, page
 from configkit.backends.http.transport import FRESH, Call, Query, Transport
 from configkit.errors import ConflictError
-from configkit.flags.model import CHANGEABLE, Flag, FlagSet
+from configkit.flags.documents import flag_of, json_of
+from configkit.flags.model import Flag, FlagChanges, FlagSet, check_changes
 from configkit.models import Origin, Page
 from configkit.names import check_environment, check_key
 
@@ -40,6 +41,28 @@ class HttpFlagStore:
             if time.monotonic() >= ends:
                 raise unavailable("load", f"the flags of {environment} changed faster than they could be read")
 
+    def changes(self, environment: str, since: int) -> FlagChanges | None:
+        """Return what has changed after the set was at version *since*; None: the server cannot tell."""
+        query: Query = {"environment": check_environment(environment), "since": since, "limit": 1}
+        headers = {**FRESH, "Accept-Encoding": "gzip"}
+        answer = self._transport.call(Call("load", "GET", ROOT, query=query, headers=headers, reads=True))
+        if answer.status == 422:
+            return None  # a server of the release before, which does not know the parameter
+        with wire.documented("load"):
+            document = answer.expect(200).document()
+            if document.get("since") is None:
+                return None
+            changed = [flag_of(item) for item in document["items"]]
+            return FlagChanges(
+                environment,
+                wire.whole(document["since"]),
+                wire.whole(document["version"]),
+                {flag.name: flag for flag in changed},
+                frozenset(document["gone"]),
+                wire.whole(document["total"]),
+                wire.whole(document["checksum"]),
+            )
+
     def read(self, environment: str, name: str) -> Flag:
         """Return the flag. Raises `NotFoundError`."""
         return self._flag("read", self._get("read", environment, name).expect(200))
@@ -53,7 +76,7 @@ class HttpFlagStore:
         shown = None if enabled is None else "true" if enabled else "false"
         query = {"environment": listed(environments), "enabled": shown}
         call = Call("list", "GET", ROOT, query=query, headers=FRESH, reads=True)
-        return page(self._transport, call, wire.flag, limit=limit, offset=offset)
+        return page(self._transport, call, flag_of, limit=limit, offset=offset)
 
     def create(self, flag: Flag, *, origin: Origin) -> Flag:
         """Add the flag. Raises `ConflictError` if it is there."""
@@ -65,10 +88,8 @@ class HttpFlagStore:
     ) -> Flag:
         """Apply *changes*. Raises `NotFoundError`, `ConflictError` or `InvalidDocumentError`."""
         # What the flag would become is checked here too, so that a change cannot pass for another field of the body.
-        Flag(name, environment).with_changes(changes)
-        body = {field: changes[field] for field in CHANGEABLE if field in changes}
-        if body.get("target_users") is not None:
-            body["target_users"] = list(body["target_users"])
+        check_changes(changes)
+        body = json_of(dict(changes))
         if expected_version is not None:
             body["expected_version"] = expected_version
         call = Call("update", "PUT", _item(name), query={"environment": environment}, body=body)
@@ -92,7 +113,7 @@ class HttpFlagStore:
 
     def _flag(self, operation: str, answer: Answer) -> Flag:
         with wire.documented(operation):
-            return wire.flag(answer.document())
+            return flag_of(answer.document())
 
     def _known_tag(self, environment: str, known_version: int | None) -> str | None:
         version, tag = self._tags.get(environment, (None, ""))
@@ -100,7 +121,8 @@ class HttpFlagStore:
 
     def _part(self, environment: str, offset: int, ends: float, known: str | None = None) -> Answer:
         query: Query = {"environment": check_environment(environment), "limit": LIMIT, "offset": offset}
-        headers = {**FRESH, "If-None-Match": known} if known else FRESH
+        packed = {**FRESH, "Accept-Encoding": "gzip"}
+        headers = {**packed, "If-None-Match": known} if known else packed
         call = Call("load", "GET", ROOT, query=query, headers=headers, reads=True)
         return self._transport.call(call, ends=ends).expect(200, 304)
 
@@ -111,7 +133,7 @@ class HttpFlagStore:
         while True:
             with wire.documented("load"):
                 document = answer.document()
-                part = [wire.flag(item) for item in document["items"]]
+                part = [flag_of(item) for item in document["items"]]
                 total, at = wire.whole(document["total"]), wire.whole(document["version"])
             if version not in (None, at):
                 return None

@@ -11,6 +11,7 @@ import json
 import threading
 import time
 import uuid
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -246,13 +247,23 @@ class _PooledTransport(httpx2.HTTPTransport):
 
 def _read(call: Call, response: httpx2.Response) -> Answer:
     body = bytearray()
+    unpacked = zlib.decompressobj(zlib.MAX_WBITS | 16) if response.headers.get("content-encoding") == "gzip" else None
     for chunk in response.iter_raw():
-        body += chunk
+        body += chunk if unpacked is None else _unpack(call, unpacked, chunk)
         if len(body) > MAX_BYTES:
             raise TooLargeError(
                 f"the answer is larger than {MAX_BYTES // 1024 // 1024} MiB", backend=BACKEND, operation=call.operation
             )
     return _answer(call, response, bytes(body))
+
+
+def _unpack(call: Call, unpacking: Any, chunk: bytes) -> bytes:
+    """Return what *chunk* is unpacked, a little more than is allowed at most."""
+    try:
+        unpacked: bytes = unpacking.decompress(chunk, MAX_BYTES + 1)
+    except zlib.error as error:
+        raise unavailable(call.operation, "the answer is not packed as it says") from error
+    return unpacked
 
 
 def _answer(call: Call, response: httpx2.Response, body: bytes) -> Answer:

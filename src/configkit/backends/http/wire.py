@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from configkit.backends.http.answers import unavailable
 from configkit.errors import InvalidDocumentError
+from configkit.flags.documents import document_of
 from configkit.flags.model import Flag
 from configkit.models import (
     AccessChanged,
@@ -70,31 +71,12 @@ def history_entry(path: ConfigPath, document: Document) -> ConfigVersion:
     )
 
 
-def flag(document: Document) -> Flag:
-    """Return the flag that a `Flag` document is; fields of a newer server are passed over."""
-    return Flag(
-        name=document["name"],
-        environment=document["environment"],
-        description=document["description"],
-        is_enabled=document["is_enabled"],
-        rollout_percentage=document["rollout_percentage"],
-        target_users=tuple(document["target_users"]),
-        version=whole(document["version"]),
-        created_at=maybe(moment, document.get("created_at")),
-        updated_at=maybe(moment, document.get("updated_at")),
-    )
-
-
 def flag_fields(given: Flag) -> dict[str, Any]:
     """Return the body that creates *given*."""
-    return {
-        "name": given.name,
-        "environment": given.environment,
-        "description": given.description,
-        "is_enabled": given.is_enabled,
-        "rollout_percentage": given.rollout_percentage,
-        "target_users": list(given.target_users),
-    }
+    return {name: value for name, value in document_of(given).items() if name not in _SERVERS_OWN}
+
+
+_SERVERS_OWN = frozenset({"version", "created_at", "updated_at"})
 
 
 def instance(document: Document) -> ServiceInstance:

@@ -10,7 +10,8 @@ from typing import Any
 
 from configkit.backends.memory.journal import Change, MemoryJournal
 from configkit.errors import ConflictError, NotFoundError
-from configkit.flags.model import Flag, FlagSet
+from configkit.flags.model import Flag, FlagChanges, FlagSet
+from configkit.flags.references import check_references, check_unused
 from configkit.models import FlagChanged, Origin, Page
 
 
@@ -18,6 +19,7 @@ from configkit.models import FlagChanged, Origin, Page
 class _Environment:
     version: int = 0
     flags: dict[str, Flag] = field(default_factory=dict)
+    gone: dict[str, int] = field(default_factory=dict)
 
 
 class MemoryFlagStore:
@@ -34,6 +36,17 @@ class MemoryFlagStore:
             if there.version == known_version:
                 return None
             return FlagSet(environment, there.version, MappingProxyType(dict(there.flags)))
+
+    def changes(self, environment: str, since: int) -> FlagChanges | None:
+        """Return what has changed after the set was at version *since*; None: it never was."""
+        with self._journal.lock:
+            there = self._environments[environment]
+            if not 0 <= since <= there.version:
+                return None
+            changed = {name: flag for name, flag in there.flags.items() if flag.version > since}
+            gone = frozenset(name for name, version in there.gone.items() if version > since)
+            checksum = sum(flag.version for flag in there.flags.values())
+            return FlagChanges(environment, since, there.version, changed, gone, len(there.flags), checksum)
 
     def read(self, environment: str, name: str) -> Flag:
         """Return the flag. Raises `NotFoundError`."""
@@ -76,8 +89,10 @@ class MemoryFlagStore:
         with self._journal.change() as change:
             flag = self._found(environment, name, expected_version)
             there = self._environments[environment]
+            check_unused(name, there.flags.values())
             there.version += 1
             del there.flags[name]
+            there.gone[name] = there.version
             self._tell(flag, there.version, origin, change, "delete")
 
     def _found(self, environment: str, name: str, expected_version: int | None = None) -> Flag:
@@ -92,9 +107,11 @@ class MemoryFlagStore:
 
     def _write(self, flag: Flag, origin: Origin, change: Change, action: str) -> Flag:
         there = self._environments[flag.environment]
+        check_references(flag, there.flags.get)
         written = replace(flag, version=there.version + 1, updated_at=change.at)
         there.version = written.version
         there.flags[flag.name] = written
+        there.gone.pop(flag.name, None)
         self._tell(written, written.version, origin, change, action)
         return written
 

@@ -29,6 +29,10 @@ class Moment:
 class Database(Protocol):
     """One database that all processes of the deployment share, open for any number of threads."""
 
+    @property
+    def revision(self) -> int:
+        """The migration that the tables were last seen at; before the first operation, the newest."""
+
     def reading(self, operation: str, *, snapshot: bool = False) -> AbstractContextManager[Connection]:
         """
         Give a connection for reading.

@@ -18,6 +18,7 @@ from configkit.backends.sql.clock import Clock
 from configkit.backends.sql.database import Moment
 from configkit.backends.sql.errors import BACKEND, is_busy, translated
 from configkit.backends.sql.gate import Gate
+from configkit.backends.sql.migrate import HEAD
 from configkit.errors import ClosedError, UnavailableError
 
 
@@ -60,6 +61,11 @@ class SqliteDatabase:
         prepare(path)
         self._identity = sqlite.identity(path)
         forks.watch(self)
+
+    @property
+    def revision(self) -> int:
+        """The migration of the tables: the file is brought up to date before it is used."""
+        return int(HEAD)
 
     def attach(self, other: Attached) -> None:
         """Tell *other* of commits and forks."""

@@ -17,7 +17,7 @@ from configkit.backends.sql import sqlite
 from configkit.backends.sql.errors import BACKEND, translated
 from configkit.errors import BackendError, UnavailableError
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration; they are numbered, so that a greater one was made by a newer release."""
 
 LOCK_PATIENCE = 30.0

@@ -108,7 +108,9 @@ flag_counter = Table(
     metadata,
     Column("environment", _Name, primary_key=True),
     Column("version", BigInteger, nullable=False),
+    Column("since", BigInteger, nullable=False, server_default=text("0")),
 )
+"""The version of each environment's set; what has changed is known for those who know version *since* or a later one."""
 
 flag = Table(
     "flag",
@@ -122,7 +124,20 @@ flag = Table(
     Column("version", BigInteger, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
+    Column("definition", _Json),
+    Index("flag_version", "environment", "version"),
 )
+"""Each flag; *definition* has its fields beyond the plain form, as far as they are not as they are by default."""
+
+flag_tombstone = Table(
+    "flag_tombstone",
+    metadata,
+    Column("environment", _Name, primary_key=True),
+    Column("name", _Name, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Index("flag_tombstone_version", "environment", "version"),
+)
+"""Flags that are gone, with the version of the set that they went with."""
 
 instance = Table(
     "instance",

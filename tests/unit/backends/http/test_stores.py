@@ -98,7 +98,7 @@ def test_a_flag_that_is_not_as_documented_makes_the_set_unavailable(serve: Serve
 
 
 def test_fields_of_a_newer_server_are_passed_over(serve: Serve, connect: Connect) -> None:
-    document = flag_document("new_ui", variants={"on": True})
+    document = flag_document("new_ui", sparkles={"on": True})
     flag = connect(serve(lambda _, reply: reply.json(200, document)).url).flags.read("development", "new_ui")
     assert (flag.name, flag.rollout_percentage, flag.version) == ("new_ui", 25.0, 1)
 

@@ -8,6 +8,7 @@ import pytest
 
 from configkit.backends.memory import open_memory
 from configkit.backends.sql.clock import Clock
+from configkit.backends.sql.migrate import HEAD
 from configkit.models import ConfigPath, Origin
 from configkit.ports import Backends, ChangeJournal
 from tests.unit.backends.sql.conftest import Open
@@ -87,4 +88,4 @@ def test_what_lay_in_the_journal_before_the_migration_is_not_announced(opened: O
     assert backends.changes.unpublished() == []
     assert [line.subject for line in backends.journal.entries(limit=5)] == ["staging/old"]
     with closing(sqlite3.connect(file)) as found:
-        assert found.execute("SELECT version_num FROM schema_version").fetchone() == ("0002",)
+        assert found.execute("SELECT version_num FROM schema_version").fetchone() == (HEAD,)

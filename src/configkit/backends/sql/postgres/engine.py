@@ -18,6 +18,7 @@ from sqlalchemy.pool import QueuePool
 from configkit.backends.sql import forks
 from configkit.backends.sql.database import Moment
 from configkit.backends.sql.journal import RECORDED
+from configkit.backends.sql.migrate import HEAD
 from configkit.backends.sql.postgres.connection import BoundedConnection, connect
 from configkit.backends.sql.postgres.errors import BACKEND, NO_TABLES, READ_ONLY, translated
 from configkit.backends.sql.postgres.target import Target
@@ -59,7 +60,7 @@ class PostgresDatabase:
         *,
         schema: str,
         application: str,
-        prepare: Callable[[Callable[..., BoundedConnection], float], object],
+        prepare: Callable[[Callable[..., BoundedConnection], float], str],
         size: int,
         deadline: float,
     ) -> None:
@@ -68,6 +69,7 @@ class PostgresDatabase:
         self.deadline = deadline
         self._application = application
         self._prepare = prepare
+        self.revision = int(HEAD)
         self._size = size
         self._closed = False
         self._attached: list[Attached] = []
@@ -194,13 +196,14 @@ class PostgresDatabase:
             raise
 
     def _ensure_prepared(self, end: float) -> None:
-        if self._prepared:
+        # Tables of the release before are looked at again each time: another server may be migrating them.
+        if self._prepared and self.revision >= int(HEAD):
             return
         if not self._preparing.acquire(timeout=max(0.0, end - time.monotonic())):
             raise UnavailableError("the tables are being prepared; try again", backend=BACKEND, operation="open")
         try:
-            if not self._prepared:
-                self._prepare(self.connect, end)
+            if not self._prepared or self.revision < int(HEAD):
+                self.revision = int(self._prepare(self.connect, end))
                 self._prepared = True
         finally:
             self._preparing.release()

@@ -27,16 +27,16 @@ OLDEST, NEWEST = max(int(HEAD) - 1, 2), int(HEAD) + 1
 Connect = Callable[..., BoundedConnection]
 
 
-def check(target: Target, connect: Connect, end: float) -> None:
+def check(target: Target, connect: Connect, end: float) -> str:
     """
-    Return if the tables are of this release's migration, of the one before it or of the one after it.
+    Return the number of the tables' migration: this release's, the one before it or the one after it.
 
     Raises:
         UnavailableError: There are none (yet).
         BackendError: They are older or newer than that.
     """
     with _closed(connect(end)) as connection:
-        _check(_revision(connection), target)
+        return _check(_revision(connection), target)
 
 
 def migrate(target: Target, schema: str, connect: Connect, end: float) -> str:
