@@ -38,12 +38,12 @@ def flag_of(document: Mapping[str, Any]) -> Flag:
     try:
         plain = {name: document.get(name) for name in _PLAIN}
         plain["target_users"] = tuple(document["target_users"])
-        if type(plain["version"]) is not int:
-            raise TypeError
         for name in _TIMES:
             plain[name] = None if document.get(name) is None else datetime.fromisoformat(document[name])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InvalidDocumentError(f"no document of a flag ({type(error).__name__})") from None
+    if type(plain["version"]) is not int:
+        raise InvalidDocumentError("a whole number", pointer="/version")
     return Flag(**plain, **{name: document[name] for name in EXTENDED if name in document})  # type: ignore[arg-type]
 
 
