@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from functools import partial
 from time import time
 from types import MappingProxyType
 from typing import Any
@@ -15,6 +14,8 @@ from configkit.flags.model import Evaluation, Flag, FlagSet
 from configkit.flags.operators import Context
 from configkit.flags.references import is_circular, references
 
+NOT_COMPILED: Any = object()
+"""Stands in the table for a flag that nobody has asked for yet; to call it raises `TypeError`."""
 MAX_UNKNOWN = 1000
 """So many names that are no flags are remembered."""
 
@@ -32,7 +33,8 @@ class CompiledSet:
         version: The environment's counter at that moment.
         stale: The last known good: the store could not be read since. Decisions stay, their reason becomes STALE.
         flags: The flags by name, read-only.
-        table: The flags as functions, by name, and None for names that are known to be none; only this class changes it.
+        table: The flags as functions, by name; `NOT_COMPILED` for those that were not asked for yet, and None for names that
+            are known to be none. Only this class changes it.
         tallies: How often each variant was served, by all sets of the environment together.
     """
 
@@ -52,10 +54,11 @@ class CompiledSet:
         self.tallies: Tallies = {} if previous is None else previous.tallies
         self._clock = clock
         self._settled: dict[str, tuple[Flag, Decide]] = {}
-        self.table: dict[str, Decide | None] = {name: partial(self._first, name) for name in loaded.flags}
+        self.table: dict[str, Decide | None] = dict.fromkeys(loaded.flags, NOT_COMPILED)
         if previous is not None:
             for name, (flag, decide) in previous._settled.items():  # noqa: SLF001  this class's own
-                if loaded.flags.get(name) == flag:
+                found = loaded.flags.get(name)
+                if found is flag or found == flag:
                     self.table[name] = decide
                     self._settled[name] = flag, decide
 
@@ -76,7 +79,7 @@ class CompiledSet:
         Args:
             now: The time that schedules go by, in seconds since 1970; None: the present.
         """
-        decide = self.table.get(name) if isinstance(name, str) else None
+        decide = self.decide(name) if isinstance(name, str) else None
         if decide is None:
             return failed(name, self.environment, default, "FLAG_NOT_FOUND")
         try:
@@ -108,7 +111,8 @@ class CompiledSet:
 
     def decide(self, name: str) -> Decide | None:
         """Return the flag *name* as a function; None: there is none."""
-        return self.table.get(name)
+        decide = self.table.get(name)
+        return self._compile(name) if decide is NOT_COMPILED else decide
 
     def tally(self, flag: str, variant: str | None) -> list[int]:
         """Return where servings of *variant* of *flag* are counted."""
@@ -136,7 +140,7 @@ class CompiledSet:
         changed = {name for name, flag in after.items() if before.get(name) is not flag and before.get(name) != flag}
         return frozenset(changed | (before.keys() - after.keys()))
 
-    def _first(self, name: str, key: Any, context: Context | None, now: float | None = None, /) -> Served:
+    def _compile(self, name: str) -> Decide:
         flag = self.flags[name]
         refers = references(flag)
         if refers and is_circular(name, self.flags.get):
@@ -146,7 +150,7 @@ class CompiledSet:
         if not refers:
             self._settled[name] = flag, decide
         self.table[name] = decide
-        return decide(key, context, now)
+        return decide
 
     def __repr__(self) -> str:
         return f"<CompiledSet {self.environment} v{self.version} {len(self.flags)} flags{' stale' if self.stale else ''}>"

@@ -263,7 +263,7 @@ class FlagSets:
         if healed:
             logger.info("flags of %s can be read again: version %s", slot.environment, after and after.version)
         self._launch(slot, turn)
-        if after is not None and after is not before:
+        if after is not None and after is not before and self._listeners:
             self._tell(slot.environment, after.changes_from(before))
 
     def _fail(self, slot: Slot, flight: Flight, error: Exception) -> None:
