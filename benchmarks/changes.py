@@ -24,7 +24,8 @@ FLAGS = 10_000
 CHANGES = 50
 MOST_SECONDS = 0.020
 MOST_BYTES = 10_000
-MOST_WAIT = 0.005
+MOST_WAIT = 0.025
+"""Python lets another thread wait for 5 ms at a time; a reader that waited for the network would wait for more."""
 ENVIRONMENT = "development"
 RULES = [
     {
@@ -82,10 +83,10 @@ class Reader(threading.Thread):
 
     def run(self) -> None:
         while not self._ending.is_set():
-            began = time.thread_time()
+            began = time.perf_counter()
             for _ in range(100):
                 self._flags.is_enabled("flag-7", user_id="u1", context={"country": "DE"})
-            self.slowest.append(time.thread_time() - began)
+            self.slowest.append(time.perf_counter() - began)
             time.sleep(0.001)
 
     def end(self) -> float:
