@@ -110,7 +110,7 @@ def check_salt(given: object, pointer: str = "/salt") -> str | None:
 def check_rules(given: object, variants: Mapping[str, Any], *, segment: bool, pointer: str = "/rules") -> tuple[Document, ...]:
     """Return the rules in their order."""
     checked, seen, costs = [], set(), 0.0
-    for index, each in enumerate(listed(given or (), pointer, limits.MAX_RULES)):
+    for index, each in enumerate(listed(() if given is None else given, pointer, limits.MAX_RULES)):
         at = f"{pointer}/{index}"
         rule, cost = _rule(each, variants, at, segment=segment)
         costs += cost
@@ -162,7 +162,7 @@ def _refuse_segments(conditions: Sequence[Document], pointer: str) -> None:
 def check_prerequisites(given: object, own: str, pointer: str = "/prerequisites") -> tuple[Document, ...]:
     """Return the flags that have to answer one of the named variants for this one to be on."""
     checked, seen = [], set()
-    for index, each in enumerate(listed(given or (), pointer, limits.MAX_PREREQUISITES)):
+    for index, each in enumerate(listed(() if given is None else given, pointer, limits.MAX_PREREQUISITES)):
         at = f"{pointer}/{index}"
         document = fields(each, at, {"flag", "variants"})
         flag = names.check_key(document.get("flag"), pointer=f"{at}/flag")
@@ -221,6 +221,6 @@ def check_tags(given: object, pointer: str = "/tags") -> tuple[str, ...]:
     """Return the tags, each once, in their order."""
     checked = [
         names.check_text(tag, limit=limits.MAX_TAG, pointer=f"{pointer}/{index}", empty=False)
-        for index, tag in enumerate(listed(given or (), pointer, limits.MAX_TAGS))
+        for index, tag in enumerate(listed(() if given is None else given, pointer, limits.MAX_TAGS))
     ]
     return tuple(dict.fromkeys(checked))
