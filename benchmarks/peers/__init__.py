@@ -1,0 +1,1 @@
+"""configkit's evaluation beside that of other clients, on one workload: `python -m benchmarks.peers`."""

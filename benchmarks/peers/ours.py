@@ -1,0 +1,62 @@
+"""configkit, through its public calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import configkit.testing
+from benchmarks.peers.workload import (
+    CONTEXTS, FILLERS, NAMES, RULE_COUNTRIES, TARGETED, USERS, VARIANT, VARIANTS, CASES, Candidate,
+)  # fmt: skip
+from configkit.flags.client import Flags
+
+FLAGS: dict[str, Any] = {
+    "plain": {"is_enabled": True, "rollout_percentage": 100},
+    "rollout": {"is_enabled": True, "rollout_percentage": 30},
+    "rule": {
+        "is_enabled": True,
+        "rules": [
+            {
+                "conditions": [{"attribute": "country", "operator": "in", "values": list(RULE_COUNTRIES)}],
+                "split": [{"variant": "on", "weight": 1}, {"variant": "off", "weight": 1}],
+            }
+        ],
+    },
+    "targets": {"is_enabled": True, "target_users": list(TARGETED)},
+    "variant": {
+        "is_enabled": True,
+        "variants": {name: name for name in VARIANTS},
+        "split": [{"variant": name, "weight": 1} for name in VARIANTS],
+    },
+    **{f"filler-{number}": {"is_enabled": True, "rollout_percentage": number % 100} for number in range(FILLERS)},
+}
+
+
+def load() -> Candidate:
+    """Return configkit with the workload loaded."""
+    kit = configkit.testing.memory({}, flags=FLAGS).__enter__()
+    flags = kit.flags
+    return Candidate(
+        "configkit",
+        lambda user, attributes: (user, attributes),
+        {case: _prebuilt(flags, case) for case in CASES},
+        {case: _building(flags, case) for case in CASES},
+    )
+
+
+def _prebuilt(flags: Flags, case: str) -> Callable[[Sequence[Any]], list[Any]]:
+    name = NAMES[case]
+    if case == VARIANT:
+        return lambda contexts: [flags.value(name, "none", user_id=user, context=attributes) for user, attributes in contexts]
+    return lambda contexts: [flags.is_enabled(name, user_id=user, context=attributes) for user, attributes in contexts]
+
+
+def _building(flags: Flags, case: str) -> Callable[[], list[Any]]:
+    name = NAMES[case]
+    pairs = list(zip(USERS, CONTEXTS, strict=True))
+    if case == VARIANT:
+        return lambda: [flags.value(name, "none", user_id=user, context={**attributes}) for user, attributes in pairs]
+    return lambda: [flags.is_enabled(name, user_id=user, context={**attributes}) for user, attributes in pairs]
+
+
