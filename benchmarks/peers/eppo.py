@@ -7,8 +7,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import eppo_client
+
 from benchmarks.peers.workload import (
-    CASES, CONTEXTS, FILLERS, NAMES, RULE_COUNTRIES, TARGETED, USERS, VARIANT, VARIANTS, Candidate,
+    CASES,
+    CONTEXTS,
+    FILLERS,
+    NAMES,
+    RULE_COUNTRIES,
+    TARGETED,
+    USERS,
+    VARIANT,
+    VARIANTS,
+    Candidate,
 )  # fmt: skip
 
 SHARDS = 10_000
@@ -23,7 +33,9 @@ def _allocation(splits: list[dict[str, Any]], *rules: dict[str, Any], key: str =
     return {"key": key, "rules": [{"conditions": list(rules)}] if rules else [], "splits": splits, "doLog": False}
 
 
-def _flag(name: str, *allocations: dict[str, Any], kind: str = "BOOLEAN", variations: Mapping[str, Any] = BOOLEAN) -> dict[str, Any]:
+def _flag(
+    name: str, *allocations: dict[str, Any], kind: str = "BOOLEAN", variations: Mapping[str, Any] = BOOLEAN
+) -> dict[str, Any]:
     return {
         "key": name,
         "enabled": True,

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import configkit.testing
 from benchmarks.peers.workload import (
-    CONTEXTS, FILLERS, NAMES, RULE_COUNTRIES, TARGETED, USERS, VARIANT, VARIANTS, CASES, Candidate,
+    CASES,
+    CONTEXTS,
+    FILLERS,
+    NAMES,
+    RULE_COUNTRIES,
+    TARGETED,
+    USERS,
+    VARIANT,
+    VARIANTS,
+    Candidate,
 )  # fmt: skip
 from configkit.flags.client import Flags
 
@@ -58,5 +67,3 @@ def _building(flags: Flags, case: str) -> Callable[[], list[Any]]:
     if case == VARIANT:
         return lambda: [flags.value(name, "none", user_id=user, context={**attributes}) for user, attributes in pairs]
     return lambda: [flags.is_enabled(name, user_id=user, context={**attributes}) for user, attributes in pairs]
-
-

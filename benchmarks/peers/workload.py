@@ -71,8 +71,8 @@ def _share(name: str, what: str, answers: Sequence[object], wanted: object, shar
 
 def _check_rule(name: str, answers: list[Any]) -> None:
     inside = [answer for answer, attributes in zip(answers, CONTEXTS, strict=True) if attributes["country"] in RULE_COUNTRIES]
-    _share(name, RULE, inside, True, 0.5)  # noqa: FBT003
-    _share(name, RULE, answers, True, 0.25)  # noqa: FBT003
+    _share(name, RULE, inside, True, 0.5)
+    _share(name, RULE, answers, True, 0.25)
 
 
 def _check_targets(name: str, answers: list[Any]) -> None:
@@ -87,10 +87,10 @@ def _check_variants(name: str, answers: list[Any]) -> None:
 
 
 _CHECKS: dict[str, Callable[[str, list[Any]], None]] = {
-    PLAIN: lambda name, answers: _share(name, PLAIN, answers, True, 1.0),  # noqa: FBT003
-    ROLLOUT: lambda name, answers: _share(name, ROLLOUT, answers, True, 0.3),  # noqa: FBT003
+    PLAIN: lambda name, answers: _share(name, PLAIN, answers, True, 1.0),
+    ROLLOUT: lambda name, answers: _share(name, ROLLOUT, answers, True, 0.3),
     RULE: _check_rule,
     TARGETS: _check_targets,
     VARIANT: _check_variants,
-    UNKNOWN: lambda name, answers: _share(name, UNKNOWN, answers, True, 0.0),  # noqa: FBT003
+    UNKNOWN: lambda name, answers: _share(name, UNKNOWN, answers, True, 0.0),
 }

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from configkit.errors import ConfigKitError
 from configkit.flags.compiled import CompiledSet
 from configkit.flags.evaluator import GUARDED, Decide, failed
 from configkit.flags.model import Evaluation, Flag
@@ -15,6 +17,7 @@ from configkit.models import Origin
 logger = logging.getLogger("configkit")
 
 MAX_REPORTED = 1000
+WAIT_PAUSE = 0.1
 
 _ADVICE = {
     "FLAG_NOT_FOUND": "there is no such flag; the caller's default is answered",
@@ -176,6 +179,32 @@ class Flags:
     def delete(self, name: str, *, expected_version: int | None = None) -> None:
         """Remove a flag. Raises `NotFoundError` or `ConflictError`."""
         self._sets.delete(self._environment, name, origin=self._origin, expected_version=expected_version)
+
+    def on_change(self, listener: Callable[[frozenset[str]], None]) -> Callable[[], None]:
+        """Call *listener* with the names of the flags that changed, after each change; the answer ends it."""
+        here = self._environment
+        return self._sets.listen(lambda environment, names: listener(names) if environment == here else None)
+
+    def on_health(self, listener: Callable[[bool], None]) -> Callable[[], None]:
+        """
+        Call *listener* with True when the flags could not be read again, and with False when they can be; the answer ends it.
+
+        It is called with False for the first flags, too.
+        """
+        here = self._environment
+        return self._sets.listen_to_health(lambda environment, stale: listener(stale) if environment == here else None)
+
+    def wait(self, within: float) -> bool:
+        """Wait for the first flags, *within* seconds at most; return whether they are there."""
+        end = time.monotonic() + within
+        while self._current() is None:
+            try:
+                self._sets.ensure(self._environment)
+            except ConfigKitError:
+                if time.monotonic() + WAIT_PAUSE >= end:
+                    return False
+                time.sleep(WAIT_PAUSE)
+        return True
 
     def after_fork(self) -> None:
         """In a forked child: let the next read start the client again."""

@@ -51,6 +51,7 @@ class FlagSets:
         self._slots: dict[str, Slot] = {}
         self._hooks: dict[str, list[Callable[[CompiledSet], None]]] = {}
         self._listeners: list[Listener] = []
+        self._health_listeners: list[Callable[[str, bool], None]] = []
 
     def peek(self, environment: str) -> CompiledSet | None:
         """Return the set as far as it is known, without waiting; None: not loaded yet."""
@@ -155,6 +156,19 @@ class FlagSets:
 
         def end() -> None:
             self._listeners = [each for each in self._listeners if each is not listener]
+
+        return end
+
+    def listen_to_health(self, listener: Callable[[str, bool], None]) -> Callable[[], None]:
+        """
+        Call *listener* with the environment and whether its flags are stale, each time when that has changed.
+
+        The first flags of an environment are such a change, too. The answer ends it.
+        """
+        self._health_listeners = [*self._health_listeners, listener]
+
+        def end() -> None:
+            self._health_listeners = [each for each in self._health_listeners if each is not listener]
 
         return end
 
@@ -263,6 +277,8 @@ class FlagSets:
         if healed:
             logger.info("flags of %s can be read again: version %s", slot.environment, after and after.version)
         self._launch(slot, turn)
+        if healed or (before is None and after is not None):
+            self._tell_health(slot.environment, stale=False)
         if after is not None and after is not before and self._listeners:
             self._tell(slot.environment, after.changes_from(before))
 
@@ -273,6 +289,8 @@ class FlagSets:
             turn = slot.end(flight, self._clock())
         if first:
             _report(slot, error)
+            if slot.current is not None:
+                self._tell_health(slot.environment, stale=True)
         self._launch(slot, turn)
 
     def _give_up_overdue(self, slot: Slot) -> None:
@@ -301,6 +319,13 @@ class FlagSets:
                 listener(environment, changed)
             except Exception:
                 logger.exception("a listener for changes of flags failed; the others go on")
+
+    def _tell_health(self, environment: str, *, stale: bool) -> None:
+        for listener in self._health_listeners:
+            try:
+                listener(environment, stale)
+            except Exception:
+                logger.exception("a listener for the health of flags failed; the others go on")
 
 
 def _no_answer(deadline: float) -> UnavailableError:
