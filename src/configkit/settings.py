@@ -255,6 +255,13 @@ class Settings(BaseSettings):
         description="Networks never called for health checks, separated by commas.",
     )
 
+    ofrep_per_second: float | None = Field(
+        None,
+        gt=0,
+        validation_alias=_own("OFREP_PER_SECOND"),
+        description="Requests a second of OpenFeature's remote evaluation from one caller; without it, any number.",
+    )
+
     @field_validator("supported_environments", mode="before")
     @classmethod
     def _split_environments(cls, given: object) -> object:

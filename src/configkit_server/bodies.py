@@ -37,10 +37,12 @@ class Limits:
     Attributes:
         body_bytes: The largest body, in bytes.
         body_seconds: How long a body may take to arrive, in seconds.
+        ofrep_per_second: Requests of OpenFeature's remote evaluation from one caller, twice as many at once; None: any number.
     """
 
     body_bytes: int = 1024 * 1024
     body_seconds: float = 10.0
+    ofrep_per_second: float | None = None
 
 
 MAX_BULK = 500

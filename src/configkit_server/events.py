@@ -75,13 +75,29 @@ def frame_of(event: ConfigChanged | FlagChanged | RegistryChanged | AccessChange
 
 
 class Reader:
-    """One open stream: a bounded queue of frames that forgets everything when it is full."""
+    """
+    One open stream: a bounded queue of frames that forgets everything when it is full.
+
+    This one is told of every event that its grant may know of; others choose, and put it in their own words.
+    """
 
     def __init__(self, grant: Grant) -> None:
         self.grant = grant
         self.ended = False
         self._frames: deque[bytes] = deque()
         self._wake = asyncio.Event()
+
+    def of_event(self, frame: Frame) -> bytes | None:
+        """Return what to send of an event; None: nothing."""
+        return frame.text if sees(self.grant, frame) else None
+
+    def of_set(self, environment: str) -> bytes | None:  # noqa: ARG002  the events tell of the same
+        """Return what to send once this server decides by new flags of *environment*; None: nothing."""
+        return None
+
+    def of_gap(self, place: bytes, reason: str) -> bytes:
+        """Return what to send where events may have been missed; *place* is the line with the last one's id."""
+        return place + b"event: resync\ndata: %b\n\n" % to_json({"type": "resync", "reason": reason})
 
     def put(self, text: bytes) -> bool:
         """Queue *text*; False if the reader is too slow, and everything queued was dropped."""
@@ -140,6 +156,21 @@ class EventHub:
             except RuntimeError:  # the loop was closed since
                 return
 
+    def on_set(self, environment: str) -> None:
+        """Take in, on any thread, that this server decides by new flags of *environment* from now on."""
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            try:
+                loop.call_soon_threadsafe(self._tell_of_set, environment)
+            except RuntimeError:  # the loop was closed since
+                return
+
+    def _tell_of_set(self, environment: str) -> None:
+        for reader in self._readers:
+            text = reader.of_set(environment)
+            if text is not None:
+                reader.restart(text)
+
     def drain(self) -> None:
         """End every stream, and refuse new ones."""
         self._closing = True
@@ -152,9 +183,8 @@ class EventHub:
         if loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(self.drain)
 
-    def open(self, grant: Grant, last_event_id: str | None) -> Reader:
-        """Return a reader that goes on after *last_event_id*, or is told to read everything again."""
-        reader = Reader(grant)
+    def open(self, reader: Reader, last_event_id: str | None) -> Reader:
+        """Let *reader* go on after *last_event_id*, or be told to read everything again, and return it."""
         if last_event_id is not None:
             self._resume(reader, last_event_id)
         if self._closing:
@@ -177,8 +207,8 @@ class EventHub:
         else:
             self._tell_resync(reader, "unknown event id")
             return
-        seen = [frame for frame in reversed(missed) if sees(reader.grant, frame)]
-        if len(seen) > WAITING or not all(reader.put(frame.text) for frame in seen):
+        texts = [text for frame in reversed(missed) if (text := reader.of_event(frame)) is not None]
+        if len(texts) > WAITING or not all(map(reader.put, texts)):
             self._tell_resync(reader, "too many events were missed")
 
     def _publish(self, event: Event) -> None:
@@ -194,7 +224,8 @@ class EventHub:
         self._metrics.events.labels(frame.kind).inc()
         self._recent.append(frame)
         for reader in self._readers:
-            if sees(reader.grant, frame) and not reader.put(frame.text):
+            text = reader.of_event(frame)
+            if text is not None and not reader.put(text):
                 self._tell_resync(reader, "reader too slow")
         if isinstance(event, AccessChanged):
             # A token may have been revoked: readers come back, and show what they have.
@@ -213,7 +244,7 @@ class EventHub:
     def _tell_resync(self, reader: Reader, reason: str) -> None:
         self._metrics.resyncs.inc()
         place = b"id: %b\n" % self._recent[-1].id.encode() if self._recent else b""
-        reader.restart(place + b"event: resync\ndata: %b\n\n" % to_json({"type": "resync", "reason": reason}))
+        reader.restart(reader.of_gap(place, reason))
 
 
 def stream(hub: EventHub, open_reader: Callable[[], Reader], head: Iterable[tuple[bytes, bytes]]) -> Any:

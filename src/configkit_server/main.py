@@ -17,6 +17,7 @@ from configkit.settings import Settings
 from configkit.wiring import open_kit, read_settings
 from configkit_server.app import create_app
 from configkit_server.auth import TokenAuth
+from configkit_server.bodies import Limits
 from configkit_server.serving import binds_loopback
 
 
@@ -32,6 +33,7 @@ def app_of(kit: ConfigKit, settings: Settings, *, loopback: bool | None = None) 
         kit,
         auth=TokenAuth(kit.backends.tokens, extra=settings.token.get_secret_value() if settings.token else None),
         check_interval=settings.service_health_check_interval,
+        limits=Limits(ofrep_per_second=settings.ofrep_per_second),
         addresses=AddressPolicy(loopback=bound, denied=networks(settings.health_check_denied_networks)),
     )
 

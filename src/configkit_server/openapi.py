@@ -97,7 +97,7 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
 
 def _header_parameters(operation: Operation) -> list[dict[str, Any]]:
     found = []
-    if operation.etag and operation.method == "GET":
+    if operation.etag and operation.replay is None:
         found.append(_header("If-None-Match", "Answer 304 if this tag is current."))
     if operation.preconditions:
         found.append(_header("If-Match", "Write only if this tag is current; otherwise 412 with the current version."))
@@ -136,13 +136,16 @@ def _responses(operation: Operation) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     for status, model in operation.answers.items():
         shown[str(status)] = _success(operation, status, model)
-    if operation.etag and operation.method == "GET":
+    if operation.etag and operation.replay is None:
         shown["304"] = {"description": _PHRASES[304]}
     for status in problem_statuses(operation):
         shown[str(status)] = {
             "description": _PHRASES[status],
             "content": {"application/problem+json": {"schema": _ref(Problem)}},
         }
+    for status, model in operation.failures.items():
+        described = shown.setdefault(str(status), {"description": _PHRASES[status], "content": {}})
+        described["content"][operation.media_type] = {"schema": _ref(model)}
     return dict(sorted(shown.items()))
 
 
@@ -165,8 +168,10 @@ def _ref(model: type[BaseModel]) -> dict[str, str]:
 
 
 def _schemas(operations: Iterable[Operation]) -> dict[str, Any]:
+    operations = list(operations)
     requests = {operation.body for operation in operations if operation.body is not None}
     answers = {model for operation in operations for model in operation.answers.values() if model is not None} | {Problem}
+    answers |= {model for operation in operations for model in operation.failures.values()}
     made: list[tuple[type[BaseModel], Any]] = [(model, "validation") for model in sorted(requests, key=_name)]
     made += [(model, "serialization") for model in sorted(answers, key=_name)]
     _, schemas = models_json_schema(made, ref_template=_REF)

@@ -34,6 +34,7 @@ class Operation:
         body: The model of the request's body.
         path_parameters: The schema of each parameter of the path.
         problems: Statuses of problems beyond those that every operation of its kind has.
+        failures: The model of statuses whose answer may be in another protocol's words, and not a problem.
         replay: Rebuilds the answer of a mutation for a repeated Idempotency-Key; what has one is a mutation.
         etag: Answers carry an ETag, and a GET answers 304.
         preconditions: If-Match is obeyed.
@@ -52,6 +53,7 @@ class Operation:
     parameters: Sequence[Parameter] = ()
     path_parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     problems: tuple[int, ...] = ()
+    failures: Mapping[int, type[BaseModel]] = field(default_factory=dict)
     replay: Replay | None = None
     etag: bool = False
     preconditions: bool = False

@@ -152,6 +152,12 @@ STRATEGIES = ("round_robin", "random", "weighted", "least_loaded")
 
 ONE_ENVIRONMENT = Parameter("environment", _text(names.check_environment), ENVIRONMENT, "The environment.", required=True)
 """Whether it exists is the handler's to check."""
+ANY_ENVIRONMENT = Parameter(
+    "environment",
+    _text(names.check_environment),
+    ENVIRONMENT,
+    "The environment. Without it, the header X-Environment, the only environment of the token, or the server's own.",
+)
 ONE_SERVICE = Parameter("service_name", _text(names.check_service_name), SERVICE, "The service, or `_shared`.", required=True)
 
 

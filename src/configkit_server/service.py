@@ -16,6 +16,7 @@ from configkit_server.events import EventHub
 from configkit_server.executor import Executor
 from configkit_server.floods import Buckets
 from configkit_server.metrics import Metrics
+from configkit_server.ofrep import OfrepAnswers
 from configkit_server.pings import Pings
 from configkit_server.problems import REGISTRY_DISABLED, unavailable
 from configkit_server.unrecorded import Unrecorded
@@ -60,6 +61,9 @@ class Service:
         self.encoded = EncodedDocuments()
         self.changes: dict[tuple[str, int], tuple[int, bytes]] = {}
         self.registrations = Buckets(rate=50.0, burst=200)
+        self.ofrep = OfrepAnswers()
+        per_second = limits.ofrep_per_second
+        self.evaluations = None if per_second is None else Buckets(rate=per_second, burst=max(1, round(2 * per_second)))
         self.checks = Buckets(rate=2.0, burst=20)
         self.checking = Executor(workers=8, waiting=16, deadline=kit.calls.deadline)
         self._asking = Executor(workers=8, deadline=kit.calls.deadline)
@@ -70,6 +74,7 @@ class Service:
         self.checker: Checker | None = None
         self._make_checker = make_checker
         self._unsubscribe: Callable[[], None] | None = None
+        self._unlisten: Callable[[], None] | None = None
         self._starting: asyncio.Lock | None = None
 
     async def start(self) -> None:
@@ -81,6 +86,7 @@ class Service:
                 return
             self.hub.start()
             self._unsubscribe = self.kit.on_event(self._on_event)
+            self._unlisten = self.kit.flag_sets.listen(lambda environment, _: self.hub.on_set(environment))
             if self.kit.registry_enabled:
                 self.checker = self._make_checker()
                 if self.checker is not None:
@@ -92,8 +98,9 @@ class Service:
         """End everything that `start` began."""
         self.draining = True
         self.hub.drain()
-        if self._unsubscribe is not None:
-            self._unsubscribe()
+        for end in (self._unsubscribe, self._unlisten):
+            if end is not None:
+                end()
         if self.checker is not None:
             await asyncio.to_thread(self.checker.close)
         await self.unrecorded.close()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from configkit_server import queries, table_registry
 from configkit_server.operations import Operation
-from configkit_server.routes import config, config_writes, events, flags, health
+from configkit_server.routes import config, config_writes, events, flags, health, ofrep
 from configkit_server.wire import config as config_wire
 from configkit_server.wire import flags as flag_wire
 from configkit_server.wire import health as health_wire
+from configkit_server.wire import ofrep as ofrep_wire
 from configkit_server.wire.text import KEY
 
 _CONFIG, _FLAGS = "/api/v1/config", "/api/v1/feature-flags"
@@ -106,6 +107,27 @@ FLAGS = (
     ),
 )  # fmt: skip
 
+OFREP = (
+    Operation(
+        "POST", "/ofrep/v1/evaluate/flags/{key}", "ofrepEvaluateFlag", "OpenFeature's remote evaluation: decide a flag.",
+        ofrep.evaluate_flag, {200: ofrep_wire.OfrepEvaluation}, scope="flags:read",
+        body=ofrep_wire.OfrepContext, parameters=(queries.ANY_ENVIRONMENT,), path_parameters=_KEY, problems=(404, 429),
+        failures={400: ofrep_wire.OfrepFailure, 404: ofrep_wire.OfrepFailure},
+    ),
+    Operation(
+        "POST", "/ofrep/v1/evaluate/flags", "ofrepEvaluateFlags",
+        "OpenFeature's remote evaluation: decide every flag. The tag covers flags, context and time.",
+        ofrep.evaluate_flags, {200: ofrep_wire.OfrepEvaluations}, scope="flags:read",
+        body=ofrep_wire.OfrepContext, parameters=(queries.ANY_ENVIRONMENT,), etag=True, problems=(429,),
+        failures={400: ofrep_wire.OfrepFailure},
+    ),
+    Operation(
+        "GET", "/ofrep/v1/events", "ofrepEvents", "OpenFeature's remote evaluation: server-sent events that say when to ask again.",
+        ofrep.stream_refetches, {200: None}, scope="flags:read", parameters=(queries.ANY_ENVIRONMENT,),
+        media_type="text/event-stream",
+    ),
+)  # fmt: skip
+
 SERVER = (
     Operation(
         "GET", "/live", "live", "Whether the process serves; asks nothing else.", health.live, {200: health_wire.Alive},
@@ -130,4 +152,4 @@ SERVER = (
     ),
 )  # fmt: skip
 
-OPERATIONS: tuple[Operation, ...] = (*FLAGS, *CONFIG, *table_registry.REGISTRY, *SERVER)
+OPERATIONS: tuple[Operation, ...] = (*FLAGS, *OFREP, *CONFIG, *table_registry.REGISTRY, *SERVER)

@@ -17,7 +17,7 @@ import pytest
 from configkit.models import ConfigChanged, ConfigPath, Origin, Resync
 from configkit.ports import SCOPES
 from configkit_server.auth import Grant
-from configkit_server.events import KEPT, WAITING, EventHub
+from configkit_server.events import KEPT, WAITING, EventHub, Reader
 from configkit_server.metrics import Metrics
 from tests.server.deployment import CONFIG, FLAGS, PLACE, REGISTRY, Deployed, deployed, problem
 from tests.waiting import eventually
@@ -76,7 +76,7 @@ def test_a_reader_whose_queue_is_full_is_still_told_to_read_everything_again() -
     async def scene() -> list[bytes]:
         hub = EventHub(Metrics())
         hub.start()
-        reader = hub.open(EVERYTHING, None)
+        reader = hub.open(Reader(EVERYTHING), None)
         for number in range(WAITING):
             assert reader.put(b"%d" % number)
         hub.on_event(Resync("a gap"))
@@ -205,7 +205,7 @@ async def _hub(*events: ConfigChanged | Resync) -> EventHub:
 def test_a_slow_reader_is_told_to_read_again_and_the_others_are_not_held_up() -> None:
     async def scene() -> tuple[list[bytes], list[bytes]]:
         hub = await _hub()
-        slow, quick = hub.open(EVERYTHING, None), hub.open(EVERYTHING, None)
+        slow, quick = hub.open(Reader(EVERYTHING), None), hub.open(Reader(EVERYTHING), None)
         taken: list[bytes] = []
         for number in range(WAITING + 1):
             hub.on_event(_changed(number + 1))
@@ -224,7 +224,7 @@ def test_a_slow_reader_is_told_to_read_again_and_the_others_are_not_held_up() ->
 def test_a_place_that_is_too_far_back_is_unknown() -> None:
     async def scene(last: str) -> list[bytes]:
         hub = await _hub(*(_changed(number + 1) for number in range(KEPT + 10)))
-        return await hub.open(EVERYTHING, last).take(1.0)
+        return await hub.open(Reader(EVERYTHING), last).take(1.0)
 
     assert b"resync" in asyncio.run(scene("log-5"))[0]
     assert b"resync" in asyncio.run(scene(f"log-{KEPT - WAITING}"))[0]
@@ -235,7 +235,7 @@ def test_a_place_that_is_too_far_back_is_unknown() -> None:
 def test_an_event_that_comes_twice_is_told_once() -> None:
     async def scene() -> list[bytes]:
         hub = await _hub()
-        reader = hub.open(EVERYTHING, None)
+        reader = hub.open(Reader(EVERYTHING), None)
         for number in (1, 2, 1, 2, 3):
             hub.on_event(_changed(number))
         await asyncio.sleep(0)
@@ -248,10 +248,10 @@ def test_an_event_that_comes_twice_is_told_once() -> None:
 def test_a_gap_on_the_bus_is_told_and_forgets_every_place() -> None:
     async def scene() -> tuple[list[bytes], list[bytes]]:
         hub = await _hub(_changed(1))
-        reader = hub.open(EVERYTHING, None)
+        reader = hub.open(Reader(EVERYTHING), None)
         hub.on_event(Resync("a gap"))
         await asyncio.sleep(0)
-        return await reader.take(1.0), await hub.open(EVERYTHING, "log-1").take(1.0)
+        return await reader.take(1.0), await hub.open(Reader(EVERYTHING), "log-1").take(1.0)
 
     for frames in asyncio.run(scene()):
         assert b"event: resync" in frames[0]

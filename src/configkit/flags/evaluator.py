@@ -61,14 +61,16 @@ class Served:
         value: Its value where that can be handed out as it is, or else `GUARDED`: objects are copied for each caller, and
             without an off variant it is the caller's default.
         tally: How often its variant was served, in a list of one number that all answers with this variant share.
+        shown: What a server makes of it, kept here by whoever shows it.
     """
 
-    __slots__ = ("evaluation", "tally", "value")
+    __slots__ = ("evaluation", "shown", "tally", "value")
 
     def __init__(self, evaluation: Evaluation, tally: list[int], *, guarded: bool) -> None:
         self.evaluation = evaluation
         self.value: Any = GUARDED if guarded else evaluation.value
         self.tally = tally
+        self.shown: bytes | None = None
 
 
 class _Guarded:

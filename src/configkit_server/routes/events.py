@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from configkit_server.answers import Answer
 from configkit_server.call import Call
-from configkit_server.events import stream
+from configkit_server.events import Reader, stream
 from configkit_server.problems import FORBIDDEN, ProblemError, unavailable
 from configkit_server.service import Service
 
 _READ_SCOPES = ("config:read", "flags:read", "registry:read")
-_HEAD = (
+SSE_HEAD = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),
@@ -23,8 +23,8 @@ async def stream_events(service: Service, call: Call) -> Answer:
     if service.draining:
         raise unavailable("the server is shutting down; try another one")
     if call.scope["method"] == "HEAD":
-        return Answer(200, content_type=_HEAD[0][1])
+        return Answer(200, content_type=SSE_HEAD[0][1])
     given = call.headers.get(b"last-event-id")
     last = given.decode("utf-8", "replace")[:256] if given is not None else None
     grant = call.grant
-    return Answer(200, stream=stream(service.hub, lambda: service.hub.open(grant, last), _HEAD))
+    return Answer(200, stream=stream(service.hub, lambda: service.hub.open(Reader(grant), last), SSE_HEAD))
