@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 CONFIG = {
@@ -42,3 +44,16 @@ async def evaluate(request: Request) -> JSONResponse:
 
 
 app = Starlette(routes=[Route("/constant", read), Route("/constant", evaluate, methods=["POST"])])
+
+
+def _of_size() -> Starlette:
+    content = b"x" * int(os.environ.get("BENCHMARK_BYTES", "100"))
+
+    async def constant(request: Request) -> Response:  # noqa: ARG001  an endpoint's signature
+        return Response(content, media_type="application/json")
+
+    return Starlette(routes=[Route("/", constant, methods=["POST"])])
+
+
+of_size = _of_size()
+"""Answers a constant of as many bytes as the environment says, and does not even read what it is sent."""

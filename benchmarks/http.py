@@ -29,6 +29,7 @@ class Load:
 
     def __init__(self, port: int, request: bytes, *, connections: int = CONNECTIONS) -> None:
         self._request = request
+        self.requests = REQUESTS
         self._poll = select.epoll()
         self._sockets: dict[int, socket.socket] = {}
         for _ in range(connections):
@@ -125,6 +126,13 @@ def request(method: str, path: str, body: object = None) -> bytes:
     return f"{head}\r\n".encode() + content
 
 
+def post(port: int, path: str, body: object) -> None:
+    """Make what *body* is."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        answer = _exchange(connection, request("POST", path, body))
+        assert answer.startswith(b"HTTP/1.1 201 "), answer
+
+
 def prepare(port: int) -> None:
     """Make the value and the flag that are asked for."""
     made: list[tuple[str, object]] = [
@@ -132,9 +140,7 @@ def prepare(port: int) -> None:
         ("/api/v1/feature-flags", {"name": "new_ui", "environment": "development", "is_enabled": True, "rollout_percentage": 25}),
     ]
     for path, body in made:
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-            answer = _exchange(connection, request("POST", path, body))
-            assert answer.startswith(b"HTTP/1.1 201 "), answer
+        post(port, path, body)
 
 
 def main() -> int:

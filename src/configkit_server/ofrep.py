@@ -12,7 +12,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from configkit.flags.compiled import CompiledSet
-from configkit.flags.evaluator import Served, UndecidedError
+from configkit.flags.evaluator import Decide, Served, UndecidedError
 from configkit.flags.model import FLAG, Evaluation
 from configkit_server.auth import Grant
 from configkit_server.events import Frame, Reader
@@ -32,6 +32,9 @@ _DETAILS = {
 class OfrepAnswers:
     """Decisions as they go over the wire; what a flag can answer is encoded once."""
 
+    def __init__(self) -> None:
+        self._every: dict[str, tuple[CompiledSet, list[tuple[str, Decide]]]] = {}
+
     def of_flag(self, flags: CompiledSet, name: str, context: Mapping[str, Any]) -> tuple[int, bytes]:
         """Return the status and the body that tell what flag *name* of *flags* is in *context*; of a failure too."""
         decide = flags.decide(name)
@@ -50,7 +53,28 @@ class OfrepAnswers:
 
     def of_all(self, flags: CompiledSet, context: Mapping[str, Any]) -> bytes:
         """Return the body's list of what every flag of *flags* is in *context*; what fails does so for itself."""
-        return b",".join([self.of_flag(flags, name, context)[1] for name, flag in flags.flags.items() if flag.kind == FLAG])
+        key = context.get(TARGETING_KEY)
+        fresh, parts = not flags.stale, []
+        for name, decide in self._flags_of(flags):
+            try:
+                served = decide(key, context)
+                shown = served.shown
+                if fresh and shown is not None:
+                    served.tally[0] += 1
+                    parts.append(shown)
+                    continue
+            except Exception:  # noqa: BLE001, S110  seen to by who does this for one flag
+                pass
+            parts.append(self.of_flag(flags, name, context)[1])
+        return b",".join(parts)
+
+    def _flags_of(self, flags: CompiledSet) -> list[tuple[str, Decide]]:
+        """Return the flags of a set as functions, which are looked up once for each set."""
+        known = self._every.get(flags.environment)
+        if known is None or known[0] is not flags:
+            every = [(name, decide) for name, flag in flags.flags.items() if flag.kind == FLAG and (decide := flags.decide(name))]
+            known = self._every[flags.environment] = flags, every
+        return known[1]
 
 
 class RefetchReader(Reader):
