@@ -81,7 +81,7 @@ class _Switch:
 
     def __getattr__(self, name: str) -> Any:
         def fail(*_: object, **__: object) -> None:
-            raise UnavailableError("gone", backend="test", operation=name)
+            raise UnavailableError("gone", backend="test", operation=name, nothing_changed=True)
 
         return fail if self.away else getattr(self._store, name)
 
