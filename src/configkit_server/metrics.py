@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import nan
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST.encode()
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"})
+
+
+MAX_FLAG_SERIES = 10_000
+"""So many variants are shown, those that were served most; others are not forgotten, only not shown."""
+
+
+class _Evaluations(Collector):
+    """Reads, when it is asked, what evaluation counts anyway."""
+
+    def __init__(self, counts: Callable[[], Iterable[tuple[str, str, str, int]]]) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the one family."""
+        labels = ["environment", "flag", "variant"]
+        family = CounterMetricFamily("configkit_flag_evaluations", "Decisions of flags by this server.", labels=labels)
+        most = sorted(self._counts(), key=lambda each: each[-1], reverse=True)[:MAX_FLAG_SERIES]
+        for environment, flag, variant, number in most:
+            family.add_metric([environment, flag, variant], number)
+        return [family]
 
 
 class Metrics:
@@ -59,6 +81,10 @@ class Metrics:
             return nan if found is None else found
 
         gauge.set_function(seconds)
+
+    def show_flags(self, counts: Callable[[], Iterable[tuple[str, str, str, int]]]) -> None:
+        """Show how often each variant of each flag was served: *counts* gives environment, flag, variant and number."""
+        self._registry.register(_Evaluations(counts))
 
     def text(self) -> bytes:
         """Return everything in Prometheus' text format."""

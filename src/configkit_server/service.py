@@ -57,6 +57,7 @@ class Service:
         self.metrics = Metrics()
         if kit.backends.readback is not None:
             self.metrics.show_readback(lambda: kit.documents.readback_seconds)
+        self.metrics.show_flags(kit.flag_sets.usage)
         self.hub = EventHub(self.metrics)
         self.encoded = EncodedDocuments()
         self.changes: dict[tuple[str, int], tuple[int, bytes]] = {}

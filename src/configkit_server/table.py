@@ -71,6 +71,7 @@ FLAGS = (
     Operation(
         "POST", _FLAGS + "/evaluate", "evaluateFlag", "Decide a flag for a user; an unknown flag is decided too: off.",
         flags.evaluate, {200: flag_wire.FlagEvaluation}, scope="flags:read", body=flag_wire.Evaluate,
+        parameters=(queries.flag("explain", "Tell step by step why; it counts as no use of the flag."),),
     ),
     Operation(
         "POST", _FLAGS + "/evaluate/batch", "evaluateFlags", "Decide many flags for a user.", flags.evaluate_batch,

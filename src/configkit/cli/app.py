@@ -19,6 +19,7 @@ from configkit.cli import (
     demonstration,
     doctor,
     exits,
+    flag_insight,
     flags,
     journal,
     keys,
@@ -44,6 +45,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 transfer.add_to(config.app)
+flag_insight.add_to(flags.app)
 for part in (config.app, flags.app, services.app, tokens.app):
     app.add_typer(part)
 serve.add_to(app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +12,8 @@ from configkit.cli.exits import FAILED, INVALID, NOT_FOUND
 from configkit.cli.opening import Session
 from configkit.cli.output import cell_text, counted, timestamp
 from configkit.errors import InvalidDocumentError, NotFoundError
-from configkit.flags.model import Evaluation, Flag
+from configkit.flags.documents import extension_of
+from configkit.flags.model import SEGMENT, Evaluation, Flag
 
 app = group("flag", "Feature flags: create, change, evaluate.")
 
@@ -22,6 +24,21 @@ Percentage = Annotated[
 ]
 Users = Annotated[list[str] | None, typer.Option("--user", metavar="ID", help="A user that gets it in any case; repeatable.")]
 Description = Annotated[str | None, typer.Option("--description", help="What it is for.")]
+User = Annotated[str | None, typer.Option("--user", metavar="ID", help="The user to evaluate it for.")]
+Context = Annotated[str | None, typer.Option("--context", metavar="JSON", help="The evaluation context, as a JSON object.")]
+Attributes = Annotated[
+    list[str] | None,
+    typer.Option("--attribute", "-a", metavar="NAME=VALUE", help="One attribute: JSON where it is, else text; repeatable."),
+]
+Fields = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--field",
+        "-f",
+        metavar="NAME=JSON",
+        help="Another field, such as variants or rules; repeatable.",
+    ),
+]
 Expected = Annotated[int | None, typer.Option("--expected-version", min=1, help="Only if the flag is at this version.")]
 
 _EXIT_CODES = {"FLAG_NOT_FOUND": NOT_FOUND, "TARGETING_KEY_MISSING": INVALID, "INVALID_CONTEXT": INVALID}
@@ -39,6 +56,7 @@ def wire(flag: Flag) -> dict[str, Any]:
         "version": flag.version,
         "created_at": timestamp(flag.created_at),
         "updated_at": timestamp(flag.updated_at),
+        **extension_of(flag),
     }
 
 
@@ -51,11 +69,8 @@ def list_(session: Session) -> None:
     if session.out.machine:
         session.out.data({"items": [wire(flag) for flag in flags], "total": len(flags)})
         return
-    rows = [
-        (f.name, "on" if f.is_enabled else "off", f"{f.rollout_percentage:g} %", len(f.target_users), f.version, f.description)
-        for f in flags
-    ]
-    session.out.table(("flag", "state", "share", "users", "version", "description"), rows, empty="no flags")
+    rows = [(f.name, "on" if f.is_enabled else "off", _share(f), _named(f), len(f.rules), f.version, f.description) for f in flags]
+    session.out.table(("flag", "state", "share", "users", "rules", "version", "description"), rows, empty="no flags")
 
 
 @command(app, "show", without=["service"])
@@ -72,6 +87,7 @@ def show(session: Session, name: Name) -> None:
         "flag": f"{flag.environment}/{flag.name}",
         "state": _state(flag),
         "users": " ".join(flag.target_users) or None,
+        **{name: json.dumps(value, ensure_ascii=False) for name, value in extension_of(flag).items()},
         "description": flag.description,
         "version": flag.version,
         "updated": flag.updated_at,
@@ -91,11 +107,17 @@ def create(
     percentage: Percentage = None,
     user: Users = None,
     description: Description = None,
+    field: Fields = None,
 ) -> None:
     """Create the flag NAME in the environment."""
-    fields = {"is_enabled": enabled, "rollout_percentage": percentage, "target_users": user, "description": description}
+    fields = fields_of(field) | {
+        "is_enabled": enabled,
+        "rollout_percentage": percentage,
+        "target_users": user,
+        "description": description,
+    }
     with session.kit() as kit:
-        flag = kit.flags.create(name, **{field: value for field, value in fields.items() if value is not None})
+        flag = kit.flags.create(name, **{each: value for each, value in fields.items() if value is not None})
     session.out.done(f"{flag.environment}/{name}: version {flag.version} created, {_state(flag)}", wire(flag))
 
 
@@ -108,16 +130,18 @@ def set_(
     user: Users = None,
     no_users: Annotated[bool, typer.Option("--no-users", help="Nobody gets it in any case any more.")] = False,  # noqa: FBT002
     description: Description = None,
+    field: Fields = None,
     expected_version: Expected = None,
 ) -> None:
-    """Change the flag NAME; what is not given stays, and --user replaces the users."""
+    """Change the flag NAME; what is not given stays, --user replaces the users, and --field NAME=null resets a field."""
     if user and no_users:
         raise InvalidDocumentError("either --user or --no-users, not both")
     users = [] if no_users else user
     changes = {"is_enabled": enabled, "rollout_percentage": percentage, "target_users": users, "description": description}
-    changes = {field: value for field, value in changes.items() if value is not None}
+    changes = {each: value for each, value in changes.items() if value is not None} | fields_of(field)
     if not changes:
-        raise InvalidDocumentError("nothing to change: --enabled, --disabled, --percentage, --user, --no-users or --description")
+        remedy = "nothing to change: --enabled, --disabled, --percentage, --user, --no-users, --description or --field"
+        raise InvalidDocumentError(remedy)
     _change(session, name, changes, expected_version)
 
 
@@ -134,11 +158,7 @@ def disable(session: Session, name: Name) -> None:
 
 
 @command(app, "evaluate", without=["service"])
-def evaluate(
-    session: Session,
-    name: Name,
-    user: Annotated[str | None, typer.Option("--user", metavar="ID", help="The user to evaluate it for.")] = None,
-) -> None:
+def evaluate(session: Session, name: Name, user: User = None, given: Context = None, attribute: Attributes = None) -> None:
     """
     Evaluate the flag NAME for a user, in this process, as a service would.
 
@@ -147,16 +167,17 @@ def evaluate(
     with session.kit() as kit:
         # Read now, so that "cannot be reached" is told as what it is.
         kit.flag_sets.ensure(session.environment)
-        found = kit.flags.evaluate(name, default=False, user_id=user)
+        found = kit.flags.evaluate(name, user_id=user, context=context_of(given, attribute))
     if session.out.machine:
-        session.out.data(_evaluation(found))
+        session.out.data(evaluation_document(found))
     else:
-        session.out.line("true" if found.enabled else "false")
+        session.out.line(_shown(found))
         session.out.line(f"reason {found.reason}{f' ({found.error_code})' if found.error_code else ''}")
         session.out.line(f"variant {found.variant or '-'}")
         session.out.line(f"version {found.version or '-'}")
-    if found.error_code is not None:
-        raise typer.Exit(_EXIT_CODES.get(found.error_code, FAILED))
+        if found.rule is not None:
+            session.out.line(f"rule {found.rule}")
+    exit_as(found)
 
 
 @command(app, "delete", without=["service"])
@@ -174,22 +195,84 @@ def _change(session: Session, name: str, changes: dict[str, Any], expected_versi
     session.out.done(f"{flag.environment}/{name}: version {flag.version} written, {_state(flag)}", wire(flag))
 
 
-def _evaluation(found: Evaluation) -> dict[str, Any]:
+def exit_as(found: Evaluation) -> None:
+    """End with the exit code of an evaluation that could not be made; return from one that was."""
+    if found.error_code is not None:
+        raise typer.Exit(_EXIT_CODES.get(found.error_code, FAILED))
+
+
+def context_of(document: str | None, attributes: list[str] | None) -> dict[str, Any]:
+    """Return the evaluation context that the options describe."""
+    context = {} if document is None else _json(document, "--context")
+    if not isinstance(context, dict):
+        raise InvalidDocumentError("--context takes a JSON object")
+    for attribute in attributes or ():
+        name, equals, text = attribute.partition("=")
+        if not equals or not name:
+            raise InvalidDocumentError("--attribute takes NAME=VALUE")
+        try:
+            context[name] = json.loads(text)
+        except ValueError:
+            context[name] = text
+    return context
+
+
+def fields_of(given: list[str] | None) -> dict[str, Any]:
+    """Return the fields that --field gives."""
+    fields = {}
+    for each in given or ():
+        name, equals, text = each.partition("=")
+        if not equals:
+            raise InvalidDocumentError("--field takes NAME=JSON")
+        fields[name] = _json(text, f"--field {name}")
+    return fields
+
+
+def _json(text: str, option: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InvalidDocumentError(f"{option} takes JSON (texts in quotation marks): {error}") from None
+
+
+def _shown(found: Evaluation) -> str:
+    if found.error_code is not None and found.value is None:
+        return "false"
+    return found.value if isinstance(found.value, str) else json.dumps(found.value, ensure_ascii=False)
+
+
+def evaluation_document(found: Evaluation) -> dict[str, Any]:
+    """Return *found* as the REST API shows it."""
     document = {
         "flag_name": found.flag_name,
         "environment": found.environment,
         "enabled": found.enabled,
-        "value": found.value,
+        "value": False if found.error_code and found.value is None else found.value,
         "variant": found.variant,
         "reason": found.reason,
         "version": found.version,
     }
-    return document | ({"error_code": found.error_code} if found.error_code else {})
+    more = {"error_code": found.error_code, "rule": found.rule}
+    return document | {name: value for name, value in more.items() if value is not None}
+
+
+def _share(flag: Flag) -> str:
+    if flag.kind == SEGMENT:
+        return "segment"
+    return f"{flag.rollout_percentage:g} %" if flag.variants is None else counted(len(flag.variants), "variant")
+
+
+def _named(flag: Flag) -> int:
+    return len(flag.target_users) + sum(map(len, flag.targets.values()))
 
 
 def _state(flag: Flag) -> str:
+    if flag.kind == SEGMENT:
+        return f"a segment of {counted(len(flag.target_users), 'named user')} and {counted(len(flag.rules), 'rule')}"
     if not flag.is_enabled:
         return "off for everybody"
+    if flag.variants is not None or flag.rules:
+        return f"on, with {counted(len(flag.values), 'variant')} and {counted(len(flag.rules), 'rule')}"
     if not flag.rollout_percentage and not flag.target_users:
         return "on, but for nobody: give it a percentage or users"
     named = f" and {counted(len(flag.target_users), 'named user')}" if flag.target_users else ""

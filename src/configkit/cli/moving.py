@@ -8,6 +8,7 @@ from typing import Literal
 
 from configkit.errors import BackendError, ConflictError, NotFoundError
 from configkit.flags.model import CHANGEABLE, Flag
+from configkit.flags.references import in_order
 from configkit.models import ConfigPath, ConfigSelector, ConfigVersion, Origin
 from configkit.ports import Backends, Token
 from configkit.values import encode
@@ -149,7 +150,7 @@ def _writing(
 
 def _flags(source: Backends, target: Backends) -> Iterator[Step]:
     there = {(flag.environment, flag.name): flag for flag in _all_flags(target)}
-    for flag in _all_flags(source):
+    for flag in in_order(_all_flags(source)):
         present = there.get((flag.environment, flag.name))
         same = present is not None and all(getattr(present, field) == getattr(flag, field) for field in CHANGEABLE)
         what: What = "new" if present is None else "same" if same else "different"

@@ -10,6 +10,7 @@ from typing import Any
 from configkit.errors import ConfigKitError
 from configkit.flags.compiled import CompiledSet
 from configkit.flags.evaluator import GUARDED, Decide, failed
+from configkit.flags.explain import Explanation, explain
 from configkit.flags.model import Evaluation, Flag
 from configkit.flags.sets import FlagSets
 from configkit.models import Origin
@@ -145,6 +146,28 @@ class Flags:
         """Return the decision of every flag for the user, by name; nothing if no flags could be loaded yet."""
         current = self._current()
         return {} if current is None else current.evaluate_all(user_id, context)
+
+    def explain(self, name: str, *, user_id: str | int | None = None, context: Mapping[str, Any] | None = None) -> Explanation:
+        """
+        Return the decision for the user, and the steps that led to it; it counts as no use of the flag.
+
+        Raises:
+            BackendError: No flags are known, and they could not be loaded.
+        """
+        return explain(self._current() or self._sets.ensure(self._environment), name, user_id, context)
+
+    def usage(self) -> dict[str, dict[str, int]]:
+        """Return how often each variant of each flag was served by this process, by flag and variant."""
+        current = self._current()
+        counts: dict[str, dict[str, int]] = {}
+        for (flag, variant), tally in sorted(current.tallies.items(), key=str) if current is not None else ():
+            if variant is not None and tally[0]:
+                counts.setdefault(flag, {})[variant] = tally[0]
+        return counts
+
+    def unknown(self) -> list[str]:
+        """Return the names that this process has asked for and that are no flags; the first thousand of them."""
+        return sorted(name for name, code in self._reported if code == "FLAG_NOT_FOUND" and name not in self.all())
 
     def all(self) -> Mapping[str, Flag]:
         """

@@ -29,7 +29,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from time import time
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -42,6 +41,7 @@ from configkit.flags.definition import OFF, ON, kind_of
 from configkit.flags.model import Evaluation, Flag
 from configkit.flags.operators import Context, Predicate, compile_all
 from configkit.flags.percentages import TOTAL
+from configkit.flags.ramps import Ramp, seconds_of
 from configkit.flags.targeting import TARGETING_KEY, targeting_key, text_of
 
 NOTHING: Context = MappingProxyType({})
@@ -161,7 +161,7 @@ class _Compiler:
         below, above = self._served(ON, "SPLIT"), self._served(OFF, "SPLIT")
         if flag.schedule and "ramp" in flag.schedule:
             hashed = self._hash(flag.salt, flag.bucket_by)
-            return _ramped(_Ramp(flag.schedule, flag.rollout_percentage), self._clock, (on, off, below, above), hashed)
+            return _ramped(Ramp(flag.schedule, flag.rollout_percentage), self._clock, (on, off, below, above), hashed)
         buckets = bucketing.buckets_of(flag.rollout_percentage)
         if buckets in (0, TOTAL):
             return _always(on if buckets else off)
@@ -253,8 +253,8 @@ class _Compiler:
         return with_prerequisites
 
     def _within(self, schedule: Mapping[str, Any], rest: Decide) -> Decide:
-        starts = _seconds(schedule["starts_at"]) if "starts_at" in schedule else float("-inf")
-        ends = _seconds(schedule["ends_at"]) if "ends_at" in schedule else float("inf")
+        starts = seconds_of(schedule["starts_at"]) if "starts_at" in schedule else float("-inf")
+        ends = seconds_of(schedule["ends_at"]) if "ends_at" in schedule else float("inf")
         clock, off = self._clock, self._served(self._off, "DISABLED")
 
         def within(key: Any, context: Context | None, now: float | None = None, /) -> Served:
@@ -314,7 +314,7 @@ def _share(threshold: int, served: Served, hash_of: Hash) -> _Outcome:
 
 
 def _ramped(
-    ramp: _Ramp,
+    ramp: Ramp,
     clock: Callable[[], float],
     answers: tuple[Served, Served, Served, Served],
     hash_of: Hash,
@@ -403,26 +403,3 @@ def _hash_attribute(prefix: bytes, context: Context | None, attribute: str) -> i
         return hash_key(prefix, (NOTHING if context is None else context).get(attribute))
     except UndecidedError:
         raise UndecidedError("INVALID_CONTEXT") from None
-
-
-class _Ramp:
-    """How a percentage grows with time."""
-
-    def __init__(self, schedule: Mapping[str, Any], percentage: float) -> None:
-        points = schedule["ramp"]
-        self._times = [_seconds(point["at"]) for point in points]
-        self._shares = [percentage, *(point["percentage"] for point in points)]
-        self._linear = schedule["ramp_kind"] == "linear"
-
-    def buckets(self, now: float) -> int:
-        """Return how many buckets are in at *now*."""
-        passed = bisect_right(self._times, now)
-        share = self._shares[passed]
-        if self._linear and 0 < passed < len(self._times):
-            begin, end = self._times[passed - 1], self._times[passed]
-            share += (self._shares[passed + 1] - share) * (now - begin) / (end - begin)
-        return bucketing.buckets_of(share)
-
-
-def _seconds(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp()

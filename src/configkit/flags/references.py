@@ -101,3 +101,21 @@ def check_unused(name: str, flags: Iterable[Flag]) -> None:
     if dependants:
         shown = ", ".join(dependants[:5]) + (" and others" if len(dependants) > 5 else "")
         raise InvalidDocumentError(f"these depend on it: {shown}; change them first", pointer="/name")
+
+
+def in_order(flags: Iterable[Flag]) -> list[Flag]:
+    """Return *flags*, each after those of its environment that it depends on; those in a circle as they come."""
+    every = {(flag.environment, flag.name): flag for flag in flags}
+    ordered: dict[tuple[str, str], Flag] = {}
+    begun: set[tuple[str, str]] = set()
+
+    def add(key: tuple[str, str]) -> None:
+        if key in every and key not in begun:
+            begun.add(key)
+            for name in references(every[key]):
+                add((key[0], name))
+            ordered[key] = every[key]
+
+    for key in every:
+        add(key)
+    return list(ordered.values())

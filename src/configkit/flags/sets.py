@@ -144,6 +144,16 @@ class FlagSets:
         """Return the environments that were asked for."""
         return list(self._slots)
 
+    def usage(self) -> list[tuple[str, str, str, int]]:
+        """Return environment, flag, variant, and how often this process has served it."""
+        counts = []
+        for environment in self.environments():
+            current = self.peek(environment)
+            for (flag, variant), tally in list(current.tallies.items()) if current is not None else ():
+                if variant is not None and tally[0]:
+                    counts.append((environment, flag, variant, tally[0]))
+        return counts
+
     def status(self) -> dict[str, SetStatus]:
         """Return how it stands with each environment that was asked for."""
         now = self._clock()

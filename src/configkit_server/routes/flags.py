@@ -10,6 +10,7 @@ from pydantic_core import to_json
 
 from configkit.errors import ConflictError
 from configkit.flags.compiled import CompiledSet
+from configkit.flags.explain import explain
 from configkit.flags.model import Flag
 from configkit.flags.targeting import MAX_USER_ID
 from configkit.names import check_key
@@ -59,6 +60,10 @@ async def evaluate(service: Service, call: Call) -> Answer:
     flags = service.kit.flag_sets.peek(environment)
     if flags is None:
         flags = await service.executor.run(service.kit.flag_sets.ensure, environment)
+    if call.query["explain"]:
+        found = explain(flags, name, user_id, context)
+        steps = [{"step": step.kind, "detail": step.detail, "holds": step.holds, "depth": step.depth} for step in found.steps]
+        return answer_json(200, {**evaluation_document(found.evaluation), "explanation": steps})
     return answer_json(200, evaluation_document(flags.evaluate(name, None, user_id, context)))
 
 

@@ -151,6 +151,15 @@ class FlagPage(Document):
     checksum: int | None = Field(None, description="With since: the sum of the versions of all flags; their number is total.")
 
 
+class ExplanationStep(Document):
+    """One thing that was looked at; `depth` is more than 0 for parts of the step before."""
+
+    step: str
+    detail: str
+    holds: bool | None
+    depth: int
+
+
 class FlagEvaluation(Document):
     """A decision, in OpenFeature's words; `error_code` is there with reason ERROR only."""
 
@@ -163,6 +172,7 @@ class FlagEvaluation(Document):
     version: int | None
     error_code: str | None = None
     rule: str | None = Field(None, description="The name of the rule that decided, if one did.")
+    explanation: list[ExplanationStep] | None = Field(None, description="With explain=true.")
 
 
 class FlagEvaluations(Document):
