@@ -11,7 +11,7 @@ from configkit.errors import ConfigKitError
 from configkit.flags.compiled import CompiledSet
 from configkit.flags.evaluator import GUARDED, Decide, failed
 from configkit.flags.explain import Explanation, explain
-from configkit.flags.model import Evaluation, Flag
+from configkit.flags.model import FLAG, Evaluation, Flag
 from configkit.flags.sets import FlagSets
 from configkit.models import Origin
 
@@ -180,13 +180,14 @@ class Flags:
 
     def create(self, name: str, **fields: Any) -> Flag:
         """
-        Add a flag, with `Flag`'s fields such as ``is_enabled`` and ``rollout_percentage``, and return it.
+        Add a flag, or a segment (``kind="segment"``), with `Flag`'s fields such as ``is_enabled`` and ``rollout_percentage``, and return it.
 
         Raises:
             InvalidDocumentError: A name or value is not allowed.
             ConflictError: The flag is there.
         """
-        return self._sets.create(Flag(name, self._environment).with_changes(fields), origin=self._origin)
+        begun = Flag(name, self._environment, kind=fields.pop("kind", None) or FLAG)
+        return self._sets.create(begun.with_changes(fields), origin=self._origin)
 
     def update(self, name: str, *, expected_version: int | None = None, **changes: Any) -> Flag:
         """
