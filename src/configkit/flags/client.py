@@ -180,7 +180,10 @@ class Flags:
 
     def create(self, name: str, **fields: Any) -> Flag:
         """
-        Add a flag, or a segment (``kind="segment"``), with `Flag`'s fields such as ``is_enabled`` and ``rollout_percentage``, and return it.
+        Add a flag, or a segment (``kind="segment"``), and return it.
+
+        Args:
+            fields: Those of `Flag`, such as ``is_enabled`` and ``rollout_percentage``.
 
         Raises:
             InvalidDocumentError: A name or value is not allowed.
