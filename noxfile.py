@@ -102,6 +102,14 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def peers(session: nox.Session) -> None:
+    """Evaluation beside that of the fastest other client, on one workload; fails below the bounds."""
+    install(session, "tests")
+    session.install("-q", "-r", "benchmarks/peers/requirements.txt")
+    session.run("python", "-m", "benchmarks.peers")
+
+
+@nox.session
 def constraints(session: nox.Session) -> None:
     """Write constraints.txt anew: the newest versions of everything that the other sessions install."""
     groups = [argument for group in ("lint", "types", "tests", "docs") for argument in ("--group", group)]
