@@ -97,7 +97,7 @@ def demo(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Each speed beside its floor, in one run; fails below the bounds."""
     install(session, "tests")
-    for name in session.posargs or ["flags", "config", "http", "direct", "changes", "openfeature", "ofrep"]:
+    for name in session.posargs or ["flags", "config", "http", "direct", "changes", "openfeature", "ofrep", "worst"]:
         session.run("python", "-m", f"benchmarks.{name}")
 
 

@@ -17,7 +17,7 @@ MAX_VALUES = 10_000
 MAX_TEXT = 1024
 """Characters of a text to compare with; a longer text of a context matches nothing."""
 MAX_PATTERN = 256
-MAX_LIST = 32
+MAX_LIST = 16
 """Items of a list in a context; a longer one matches nothing."""
 MAX_PREREQUISITES = 16
 MAX_DEPENDENCIES = 32
@@ -29,15 +29,15 @@ MAX_WEIGHTS = 2**31 - 1
 """The sum of the weights of a split, as flagd has it."""
 
 COSTS = {
-    "equals": 0.5,
-    "in": 0.5,
-    "contains": 0.5,
-    "starts_with": 0.5,
-    "ends_with": 0.5,
-    "less_than": 0.5,
-    "less_or_equal": 0.5,
-    "greater_than": 0.5,
-    "greater_or_equal": 0.5,
+    "equals": 2.5,
+    "in": 2.5,
+    "contains": 2.0,
+    "starts_with": 0.6,
+    "ends_with": 0.6,
+    "less_than": 0.8,
+    "less_or_equal": 0.6,
+    "greater_than": 0.6,
+    "greater_or_equal": 0.6,
     "before": 0.7,
     "after": 0.7,
     "semver_equals": 5.0,
@@ -45,7 +45,7 @@ COSTS = {
     "semver_greater_than": 5.0,
     "matches": 8.0,
     "exists": 0.2,
-    "in_cidr": 0.8,
+    "in_cidr": 2.0,
     "in_segment": 8.0,
 }
 """By operator, for each value that is compared one by one, and for each segment."""
