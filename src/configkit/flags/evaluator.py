@@ -39,7 +39,7 @@ from configkit.flags import bucketing
 from configkit.flags.bucketing import KEY_HEADERS
 from configkit.flags.definition import OFF, ON, kind_of
 from configkit.flags.model import Evaluation, Flag
-from configkit.flags.operators import Context, Predicate, compile_all
+from configkit.flags.operators import Context, Predicate, compile_all, text_among
 from configkit.flags.percentages import TOTAL
 from configkit.flags.ramps import Ramp, seconds_of
 from configkit.flags.targeting import TARGETING_KEY, targeting_key, text_of
@@ -168,14 +168,17 @@ class _Compiler:
         return self._hashed([bucketing.hash_threshold(buckets)], [below, above], flag.salt, flag.bucket_by)
 
     def _split(self, split: Sequence[Mapping[str, Any]], rule: str | None, salt: str | None, attribute: str | None) -> Decide:
+        return self._hashed(*self._parts(split, rule), salt, attribute)
+
+    def _parts(self, split: Sequence[Mapping[str, Any]], rule: str | None) -> tuple[list[int], list[Served]]:
+        """Return the hashes from which each next part begins, and what is served below, between and above them."""
         weighted = [part for part in split if part["weight"]]
         total = sum(part["weight"] for part in weighted)
         bounds, below = [], 0
         for part in weighted[:-1]:
             below += part["weight"]
             bounds.append(bucketing.hash_threshold(below, total))
-        answers = [self._served(part["variant"], "SPLIT", rule) for part in weighted]
-        return self._hashed(bounds, answers, salt, attribute)
+        return bounds, [self._served(part["variant"], "SPLIT", rule) for part in weighted]
 
     def _hashed(self, bounds: list[int], answers: list[Served], salt: str | None, attribute: str | None) -> Decide:
         """Return what serves the first of *answers* below the first of *bounds*, and so on."""
@@ -198,7 +201,21 @@ class _Compiler:
 
     def _with_rules(self, rest: Decide) -> Decide:
         steps = [(compile_all(rule["conditions"], self._membership) or _anybody, self._outcome(rule)) for rule in self._flag.rules]
-        return _one_rule(*steps[0], rest) if len(steps) == 1 else _rules(tuple(steps), rest)
+        if len(steps) > 1:
+            return _rules(tuple(steps), rest)
+        return self._experiment(self._flag.rules[0], rest, _one_rule(*steps[0], rest))
+
+    def _experiment(self, rule: Mapping[str, Any], rest: Decide, general: Decide) -> Decide:
+        """Return the commonest rule, a split in two for users with one of some texts, in one piece; or else *general*."""
+        attribute = rule.get("bucket_by", self._flag.bucket_by)
+        among = text_among(rule["conditions"])
+        if among is None or "split" not in rule or attribute not in (None, TARGETING_KEY):
+            return general
+        bounds, answers = self._parts(rule["split"], rule["name"])
+        if len(answers) != 2:
+            return general
+        prefix = bucketing.salt_prefix(rule.get("salt") or self._flag.salt or self._flag.name)
+        return _among_split(*among, prefix, bounds[0], answers[0], answers[1], rest, general)
 
     def _outcome(self, rule: Mapping[str, Any]) -> _Outcome:
         name = rule["name"]
@@ -341,6 +358,29 @@ def _one_rule(matches: Predicate, outcome: _Outcome, rest: Decide) -> Decide:
         return rest(key, context, now)
 
     return one_rule
+
+
+def _among_split(
+    attribute: str,
+    texts: frozenset[str],
+    prefix: bytes,
+    threshold: int,
+    below: Served,
+    above: Served,
+    rest: Decide,
+    general: Decide,
+) -> Decide:
+    def among_split(key: Any, context: Context | None, now: float | None = None, /) -> Served:
+        try:
+            if context[attribute] in texts:  # type: ignore[index]
+                encoded = _encode(key)
+                hashed = mmh3_32_uintdigest(prefix + KEY_HEADERS[len(encoded)] + encoded, 0)
+                return below if hashed < threshold else above
+        except Exception:  # noqa: BLE001  whatever is not a plain text in a plain context
+            return general(key, context, now)
+        return rest(key, context, now)
+
+    return among_split
 
 
 def _rules(steps: tuple[tuple[Predicate, _Outcome], ...], rest: Decide) -> Decide:

@@ -34,6 +34,16 @@ def compile_all(conditions: Sequence[Mapping[str, Any]], membership: Membership)
     return predicates[0] if len(predicates) == 1 else _all(predicates)
 
 
+def text_among(conditions: Sequence[Mapping[str, Any]]) -> tuple[str, frozenset[str]] | None:
+    """Return the attribute and the texts, where *conditions* is just that it is one of them; None: it is something else."""
+    if len(conditions) != 1 or conditions[0].get("operator") not in ("in", "equals") or "negate" in conditions[0]:
+        return None
+    attribute, values = conditions[0]["attribute"], conditions[0]["values"]
+    if attribute == TARGETING_KEY or not all(isinstance(value, str) for value in values):
+        return None
+    return attribute, frozenset(values)
+
+
 def _compile(condition: Mapping[str, Any], membership: Membership) -> Predicate:
     negate = condition.get("negate", False)
     if "all" in condition:
