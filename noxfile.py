@@ -14,8 +14,9 @@ if os.environ.get("CI") == "true":
     nox.options.sessions.append("faults")
 
 
-AGAIN = ["--reruns", "3", "--reruns-delay", "2", "-rR"]
-"""Bounds of time are measured on machines that do other things too: what fails is measured again, and is shown as rerun."""
+AGAIN = 3
+"""So often what fails is measured again, alone: bounds of time are measured on machines that do other things too."""
+_PASSED, _FAILED, _NOTHING_TO_RUN = 0, 1, 5
 
 
 def install(session: nox.Session, *groups: str) -> None:
@@ -30,6 +31,15 @@ def provide_servers(session: nox.Session) -> None:
         if not Path(".services/env").exists():
             session.notify("services", ["stop"])  # after the last session, however they end
         session.run(sys.executable, "-m", "scripts.services", "start", external=True)
+
+
+def measure(session: nox.Session, *arguments: str, at_once: int = 1) -> None:
+    """Run pytest on *at_once* processors; what fails runs again by itself, and fails the session if it fails each time."""
+    spread = ["-n", str(at_once)] if at_once > 1 else []
+    session.run("pytest", *spread, *arguments, success_codes=[_PASSED, _FAILED])
+    for left in reversed(range(AGAIN)):
+        codes = [_PASSED, _NOTHING_TO_RUN, *([_FAILED] if left else [])]
+        session.run("pytest", "--last-failed", "--last-failed-no-failures", "none", *arguments, success_codes=codes)
 
 
 @nox.session
@@ -54,7 +64,10 @@ def tests(session: nox.Session) -> None:
     install(session, "tests")
     provide_servers(session)
     others = ["--ignore=tests/conformance", "--ignore=tests/faults/direct"]
-    session.run("pytest", *AGAIN, *(session.posargs or ["-n", "2", *others, "tests"]))
+    if session.posargs:
+        session.run("pytest", *session.posargs)
+    else:
+        measure(session, *others, "tests", at_once=2)
 
 
 @nox.session
@@ -62,7 +75,7 @@ def conformance(session: nox.Session) -> None:
     """One suite per port, on every backend, without exceptions."""
     install(session, "tests")
     provide_servers(session)
-    session.run("pytest", *AGAIN, "-n", "2", "tests/conformance", *session.posargs)
+    measure(session, "tests/conformance", *session.posargs, at_once=2)
 
 
 @nox.session
@@ -70,7 +83,7 @@ def faults(session: nox.Session) -> None:
     """What happens when a system dies, hangs or forgets, measured on real servers of the session's own."""
     install(session, "tests")
     provide_servers(session)
-    session.run("pytest", *AGAIN, *(session.posargs or ["tests/faults/direct"]))
+    measure(session, *(session.posargs or ["tests/faults/direct"]))
 
 
 @nox.session(venv_backend="none")

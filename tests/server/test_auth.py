@@ -25,6 +25,8 @@ INPUTS: dict[str, dict[str, object]] = {
     "readConfigBulk": {**PLACE},
     "evaluateFlag": {"flag_name": "there", "environment": "development"},
     "evaluateFlags": {"environment": "development"},
+    "ofrepEvaluateFlag": {"context": {}},
+    "ofrepEvaluateFlags": {"context": {}},
     "createFlag": {"name": "new", "environment": "development"},
     "updateFlag": {"is_enabled": True},
     "registerInstance": {"service_name": "asr-service", "service_url": "http://a:1"},
