@@ -16,6 +16,8 @@ if os.environ.get("CI") == "true":
 
 AGAIN = 3
 """So often what fails is measured again, alone: bounds of time are measured on machines that do other things too."""
+WORKERS = min(8, 2 * (os.cpu_count() or 1))
+"""Tests on real servers wait more than they compute."""
 _PASSED, _FAILED, _NOTHING_TO_RUN = 0, 1, 5
 
 
@@ -34,7 +36,7 @@ def provide_servers(session: nox.Session) -> None:
 
 
 def measure(session: nox.Session, *arguments: str, at_once: int = 1) -> None:
-    """Run pytest on *at_once* processors; what fails runs again by itself, and fails the session if it fails each time."""
+    """Run pytest in *at_once* processes; what fails runs again by itself, and fails the session if it fails each time."""
     spread = ["-n", str(at_once)] if at_once > 1 else []
     session.run("pytest", *spread, *arguments, success_codes=[_PASSED, _FAILED])
     for left in reversed(range(AGAIN)):
@@ -67,7 +69,7 @@ def tests(session: nox.Session) -> None:
     if session.posargs:
         session.run("pytest", *session.posargs)
     else:
-        measure(session, *others, "tests", at_once=2)
+        measure(session, *others, "tests", at_once=WORKERS)
 
 
 @nox.session
@@ -75,7 +77,7 @@ def conformance(session: nox.Session) -> None:
     """One suite per port, on every backend, without exceptions."""
     install(session, "tests")
     provide_servers(session)
-    measure(session, "tests/conformance", *session.posargs, at_once=2)
+    measure(session, "tests/conformance", *session.posargs, at_once=WORKERS)
 
 
 @nox.session
