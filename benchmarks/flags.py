@@ -13,8 +13,9 @@ from configkit.calls import Calls
 from configkit.flags import bucketing
 from configkit.flags.client import Flags
 from configkit.flags.compiled import compile_set
-from configkit.flags.model import Flag, FlagSet
+from configkit.flags.model import Flag
 from configkit.flags.sets import FlagSets
+from configkit.flags.snapshot import FlagSet
 
 USERS = tuple(f"user-{number}" for number in range(1000))
 IS_ENABLED = "is_enabled, 30 % rollout"

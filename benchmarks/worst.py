@@ -11,7 +11,8 @@ from typing import Any
 from configkit.errors import InvalidDocumentError
 from configkit.flags import limits
 from configkit.flags.compiled import CompiledSet, compile_set
-from configkit.flags.model import Flag, FlagSet
+from configkit.flags.model import Flag
+from configkit.flags.snapshot import FlagSet
 
 BOUND = 50e-6
 CALLS = 300

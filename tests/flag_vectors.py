@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from configkit.flags.documents import flag_of
-from configkit.flags.model import Flag, FlagSet
+from configkit.flags.model import Flag
+from configkit.flags.snapshot import FlagSet
 
 FILE = Path(__file__).parent / "vectors" / "engine.json"
 

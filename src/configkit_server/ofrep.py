@@ -24,7 +24,7 @@ _DETAILS = {
     "FLAG_NOT_FOUND": "there is no such flag",
     "TARGETING_KEY_MISSING": "it is on for a share of the users, so the context needs a targetingKey",
     "INVALID_CONTEXT": "the context has to be an object, with texts of 1-1024 characters where they are hashed",
-    "PARSE_ERROR": "what it depends on leads in a circle",
+    "PARSE_ERROR": "this release cannot read it, or what it depends on leads in a circle",
     "GENERAL": "looking at the context failed",
 }
 

@@ -8,6 +8,7 @@ import pytest
 
 from configkit.errors import InvalidDocumentError
 from configkit.flags.model import Flag
+from configkit.flags.snapshot import FlagMap
 from configkit.ports import FlagStore
 from tests.conformance import fresh
 from tests.conformance.backends import Deployment
@@ -156,4 +157,4 @@ def test_changes_to_another_set_than_the_stores_are_noticed(deployment: Deployme
     deployment.one.flags.update("staging", one.name, {"is_enabled": True}, origin=ORIGIN)
     told = deployment.other.flags.changes("staging", before.version)
     assert told is not None
-    assert told.applied_to({name: flag for name, flag in before.flags.items() if name != two.name}) is None
+    assert told.applied_to(FlagMap({name: flag for name, flag in before.flags.items() if name != two.name})) is None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from configkit.flags.model import Flag, FlagSet
+from configkit.flags.model import Flag
+from configkit.flags.snapshot import FlagSet
 from configkit.ports import FlagStore
 from tests.conformance import fresh
 from tests.conformance.backends import Deployment

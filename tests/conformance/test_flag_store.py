@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configkit.errors import ConflictError, InvalidDocumentError, NotFoundError
-from configkit.flags.model import FlagSet
+from configkit.flags.snapshot import FlagSet
 from configkit.ports import FlagStore
 from tests.conformance import fresh
 from tests.conformance.backends import Deployment

@@ -11,7 +11,7 @@ from openfeature.evaluation_context import EvaluationContext
 
 from configkit.backends.memory import open_memory
 from configkit.client import ConfigKit
-from configkit.flags.model import FlagChanges, FlagSet
+from configkit.flags.snapshot import FlagChanges, FlagSet
 from configkit.integrations.openfeature import ConfigKitProvider
 from tests.flag_vectors import Decision, decisions, flag_set, same
 from tests.server.deployment import FLAGS, Deployed, deployed

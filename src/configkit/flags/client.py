@@ -26,7 +26,7 @@ _ADVICE = {
     "INVALID_CONTEXT": "the user_id is no text of 1-1024 characters, or the context no mapping with what is hashed; "
     "the caller's default is answered",
     "TYPE_MISMATCH": "its values are of another type than the caller's default, which is answered",
-    "PARSE_ERROR": "what it depends on leads in a circle; the caller's default is answered",
+    "PARSE_ERROR": "this release cannot read it, or what it depends on leads in a circle; the caller's default is answered",
     "GENERAL": "looking at what was given failed; the caller's default is answered",
     "PROVIDER_NOT_READY": "no flags could be loaded yet; the caller's default is answered",
 }

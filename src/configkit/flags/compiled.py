@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from time import time
-from types import MappingProxyType
 from typing import Any
 
 from configkit import values
 from configkit.flags.evaluator import Decide, Served, UndecidedError, compile_flag, failed
-from configkit.flags.model import Evaluation, Flag, FlagSet
+from configkit.flags.model import Evaluation, Flag
 from configkit.flags.operators import Context
 from configkit.flags.references import is_circular, references
+from configkit.flags.snapshot import FlagSet
 
 NOT_COMPILED: Any = object()
 """Stands in the table for a flag that nobody has asked for yet; to call it raises `TypeError`."""
@@ -32,7 +32,7 @@ class CompiledSet:
     Attributes:
         version: The environment's counter at that moment.
         stale: The last known good: the store could not be read since. Decisions stay, their reason becomes STALE.
-        flags: The flags by name, read-only.
+        flags: The flags by name.
         table: The flags as functions, by name; `NOT_COMPILED` for those that were not asked for yet, and None for names that
             are known to be none. Only this class changes it.
         tallies: How often each variant was served, by all sets of the environment together.
@@ -49,12 +49,12 @@ class CompiledSet:
     ) -> None:
         self.environment = loaded.environment
         self.version = loaded.version
-        self.flags: Mapping[str, Flag] = MappingProxyType(loaded.flags)
+        self.flags = loaded.flags
         self.stale = False
         self.tallies: Tallies = {} if previous is None else previous.tallies
         self._clock = clock
         self._settled: dict[str, tuple[Flag, Decide]] = {}
-        self.table: dict[str, Decide | None] = dict.fromkeys(loaded.flags, NOT_COMPILED)
+        self.table: dict[str, Decide | None] = dict.fromkeys(loaded.flags.names, NOT_COMPILED)
         if previous is not None:
             for name, (flag, decide) in previous._settled.items():  # noqa: SLF001  this class's own
                 found = loaded.flags.get(name)
@@ -88,7 +88,8 @@ class CompiledSet:
             code = str(error)
         except Exception:  # noqa: BLE001  a context can be anything, and raise anything when it is looked at
             code = "INVALID_CONTEXT" if context is not None else "GENERAL"
-        return failed(name, self.environment, default, code, self.flags[name].version)
+        flag = self.flags.get(name)
+        return failed(name, self.environment, default, code, None if flag is None else flag.version)
 
     def answer(self, served: Served, default: Any) -> Evaluation:
         """Return what is *served* to a caller with this *default*."""
@@ -120,7 +121,7 @@ class CompiledSet:
 
     def note_unknown(self, name: str) -> None:
         """Remember that there is no flag *name*, so that asking for it again is as quick as for any other."""
-        if len(self.table) < len(self.flags) + MAX_UNKNOWN:
+        if len(self.table) < len(self.flags.names) + MAX_UNKNOWN:
             self.table.setdefault(name, None)
 
     def marked(self, *, stale: bool) -> CompiledSet:
@@ -135,16 +136,16 @@ class CompiledSet:
 
     def changes_from(self, previous: CompiledSet | None) -> frozenset[str]:
         """Return the names of the flags that are new, gone or different since *previous*."""
-        before: Mapping[str, Flag] = {} if previous is None else previous.flags
-        after = self.flags
-        changed = {name for name, flag in after.items() if before.get(name) is not flag and before.get(name) != flag}
-        return frozenset(changed | (before.keys() - after.keys()))
+        return frozenset(self.flags.names) if previous is None else self.flags.differing(previous.flags)
 
     def _compile(self, name: str) -> Decide:
-        flag = self.flags[name]
+        flag = self.flags.get(name)
+        if flag is None:
+            self.table[name] = _undecidable
+            return _undecidable
         refers = references(flag)
         if refers and is_circular(name, self.flags.get):
-            decide: Decide = _circular
+            decide: Decide = _undecidable
         else:
             decide = compile_flag(flag, self, clock=self._clock)
         if not refers:
@@ -153,7 +154,7 @@ class CompiledSet:
         return decide
 
     def __repr__(self) -> str:
-        return f"<CompiledSet {self.environment} v{self.version} {len(self.flags)} flags{' stale' if self.stale else ''}>"
+        return f"<CompiledSet {self.environment} v{self.version} {len(self.flags.names)} flags{' stale' if self.stale else ''}>"
 
 
 def compile_set(loaded: FlagSet, previous: CompiledSet | None = None) -> CompiledSet:
@@ -161,7 +162,7 @@ def compile_set(loaded: FlagSet, previous: CompiledSet | None = None) -> Compile
     return CompiledSet(loaded, previous=previous)
 
 
-def _circular(key: Any, context: Context | None, now: float | None = None, /) -> Served:  # noqa: ARG001
+def _undecidable(key: Any, context: Context | None, now: float | None = None, /) -> Served:  # noqa: ARG001
     raise UndecidedError("PARSE_ERROR")
 
 

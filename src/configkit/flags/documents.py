@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from configkit.errors import InvalidDocumentError
 from configkit.flags.model import EXTENDED, Flag
+from configkit.flags.snapshot import FlagMap, Unread
 
 _TIMES = ("created_at", "updated_at")
 _PLAIN = ("name", "environment", "description", "is_enabled", "rollout_percentage", "target_users", "version", *_TIMES)
@@ -45,6 +46,25 @@ def flag_of(document: Mapping[str, Any]) -> Flag:
     if type(plain["version"]) is not int:
         raise InvalidDocumentError("a whole number", pointer="/version")
     return Flag(**plain, **{name: document[name] for name in EXTENDED if name in document})  # type: ignore[arg-type]
+
+
+def flags_of(documents: Iterable[Mapping[str, Any]]) -> FlagMap:
+    """
+    Return the flags that *documents* are, by name; what else is in each is looked at when the flag is.
+
+    Raises:
+        InvalidDocumentError: One has no name or no version.
+    """
+    flags = {}
+    for document in documents:
+        try:
+            name, version = document["name"], document["version"]
+        except (KeyError, TypeError) as error:
+            raise InvalidDocumentError(f"no document of a flag ({type(error).__name__})") from None
+        if type(name) is not str or type(version) is not int:
+            raise InvalidDocumentError("a text and a whole number", pointer="/name" if type(name) is not str else "/version")
+        flags[name] = Unread(version, flag_of, document)
+    return FlagMap(flags)
 
 
 def json_of(value: Any) -> Any:

@@ -222,55 +222,6 @@ def _json_size(users: tuple[str, ...]) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class FlagSet:
-    """
-    All flags of one environment at one moment.
-
-    Attributes:
-        version: The environment's counter: each change of a flag of it adds one.
-    """
-
-    environment: str
-    version: int
-    flags: Mapping[str, Flag]
-
-
-@dataclass(frozen=True, slots=True)
-class FlagChanges:
-    """
-    What has changed of an environment's flags.
-
-    Attributes:
-        since: The version of the set that these changes are made to.
-        version: The version that it has with them.
-        changed: Flags that are new or different, by name.
-        gone: Names of the flags that are no more.
-        count: How many flags the set has with them.
-        checksum: The sum of the versions of these flags.
-    """
-
-    environment: str
-    since: int
-    version: int
-    changed: Mapping[str, Flag]
-    gone: frozenset[str]
-    count: int
-    checksum: int
-
-    def applied_to(self, flags: Mapping[str, Flag]) -> FlagSet | None:
-        """
-        Return the set that *flags*, which were at version *since*, become.
-
-        None: they were not what the store had then (it was restored from a backup since), so the whole set is needed.
-        """
-        become = {name: flag for name, flag in flags.items() if name not in self.gone} if self.gone else dict(flags)
-        become.update(self.changed)
-        if len(become) != self.count or sum(flag.version for flag in become.values()) != self.checksum:
-            return None
-        return FlagSet(self.environment, self.version, become)
-
-
-@dataclass(frozen=True, slots=True)
 class Evaluation:
     """
     What an evaluation decided, in OpenFeature's words.

@@ -13,7 +13,8 @@ from configkit.calls import Calls
 from configkit.errors import ClosedError, ConfigKitError, UnavailableError
 from configkit.flags.compiled import CompiledSet, compile_set
 from configkit.flags.flights import Flight, SetStatus, Slot
-from configkit.flags.model import Flag, FlagSet
+from configkit.flags.model import Flag
+from configkit.flags.snapshot import FlagSet
 from configkit.models import Event, FlagChanged, Origin, Resync
 from configkit.ports import FlagStore
 

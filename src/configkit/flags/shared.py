@@ -8,11 +8,13 @@ is answered is never older than the store, whatever lies in the cache, and an ev
 from __future__ import annotations
 
 import json
+import zlib
 from contextlib import suppress
 
 from configkit.errors import ConfigKitError
-from configkit.flags.documents import document_of, flag_of
-from configkit.flags.model import Flag, FlagSet
+from configkit.flags.documents import document_of, flags_of
+from configkit.flags.model import CHANGEABLE, Flag
+from configkit.flags.snapshot import FlagSet
 from configkit.models import Page
 from configkit.ports import BlobCache, FlagStore
 
@@ -66,6 +68,8 @@ class SharedFlagStore:
         return None if there is None else decoded(environment, *there)
 
     def _share(self, loaded: FlagSet) -> None:
+        if len(loaded.flags) < len(loaded.flags.names):
+            return  # another release can read them all
         content = encoded(loaded)
         if len(content) > MAX_BYTES:
             return
@@ -77,8 +81,12 @@ class SharedFlagStore:
             self._blobs.drop(_name(environment))
 
 
+_FORMAT = zlib.crc32(" ".join(CHANGEABLE).encode())
+"""Releases that know other fields share other sets: what one passes over, the other must not miss."""
+
+
 def _name(environment: str) -> str:
-    return f"flags/{environment}"
+    return f"flags/{_FORMAT:08x}/{environment}"
 
 
 def encoded(loaded: FlagSet) -> bytes:
@@ -93,9 +101,8 @@ def decoded(environment: str, version: int, content: bytes) -> FlagSet | None:
         found = json.loads(content)
         if not isinstance(found, list):
             return None
-        flags = [flag_of(document) for document in found]
+        flags = flags_of(found)
+        readable = all(flag.environment == environment and flag.version <= version for flag in flags.values())
     except (ConfigKitError, ValueError, TypeError, KeyError, RecursionError):
         return None
-    if any(flag.environment != environment or flag.version > version for flag in flags):
-        return None
-    return FlagSet(environment, version, {flag.name: flag for flag in flags})
+    return FlagSet(environment, version, flags) if readable and len(flags) == len(flags.names) else None

@@ -38,7 +38,7 @@ _MESSAGES = {
     "TARGETING_KEY_MISSING": "it is on for a share of the users, so the targeting key is needed",
     "INVALID_CONTEXT": "the targeting key, or the attribute that is hashed, is no text of 1-1024 characters",
     "TYPE_MISMATCH": "its values are of another type",
-    "PARSE_ERROR": "what it depends on leads in a circle",
+    "PARSE_ERROR": "this release cannot read it, or what it depends on leads in a circle",
     "PROVIDER_NOT_READY": "no flags could be loaded yet",
 }
 _ERROR_CODES = {code.value: code for code in ErrorCode}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from configkit.flags.model import Flag, FlagChanges, FlagSet
+from configkit.flags.model import Flag
+from configkit.flags.snapshot import FlagChanges, FlagSet
 from configkit.models import ConfigPath, ConfigSelector, ConfigVersion, Origin, Page
 from configkit.values import JsonValue
 

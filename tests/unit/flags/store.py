@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from configkit.errors import ConflictError, NotFoundError
-from configkit.flags.model import Flag, FlagChanges, FlagSet
+from configkit.flags.model import Flag
+from configkit.flags.snapshot import FlagChanges, FlagSet
 from configkit.models import Origin, Page
 
 ENVIRONMENT = "production"

@@ -16,8 +16,9 @@ from configkit.flags.client import Flags
 from configkit.flags.compiled import CompiledSet, compile_set
 from configkit.flags.conditions import OPERATORS
 from configkit.flags.documents import document_of, flag_of
-from configkit.flags.model import Flag, FlagSet
+from configkit.flags.model import Flag
 from configkit.flags.sets import FlagSets
+from configkit.flags.snapshot import FlagSet
 
 ATTRIBUTES = ("country", "age", "plan", "version", "ip", "targetingKey")
 USUAL = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])

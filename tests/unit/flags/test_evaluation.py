@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configkit.flags.compiled import CompiledSet, compile_set
-from configkit.flags.model import CHANGEABLE, Evaluation, Flag, FlagSet
+from configkit.flags.model import CHANGEABLE, Evaluation, Flag
+from configkit.flags.snapshot import FlagSet
 from configkit.flags.targeting import targeting_key
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[2] / "vectors" / "flags.json").read_text(encoding="utf-8"))

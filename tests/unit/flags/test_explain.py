@@ -9,7 +9,8 @@ from hypothesis import given
 
 from configkit.flags.compiled import CompiledSet, compile_set
 from configkit.flags.explain import Explanation, explain
-from configkit.flags.model import Flag, FlagSet
+from configkit.flags.model import Flag
+from configkit.flags.snapshot import FlagSet
 from tests.flag_vectors import decisions, flag_set
 from tests.unit.flags.test_engine_properties import USUAL, contexts, flags, set_of, users
 

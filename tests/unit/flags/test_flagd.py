@@ -9,7 +9,8 @@ from openfeature.contrib.tools.flagd.core import FlagdCore
 from openfeature.evaluation_context import EvaluationContext
 
 from configkit.flags.compiled import compile_set
-from configkit.flags.model import Flag, FlagSet
+from configkit.flags.model import Flag
+from configkit.flags.snapshot import FlagSet
 
 FLAGS, KEYS = 40, 500
 ALPHABETS = ("abcdefghijklmnopqrstuvwxyz0123456789-_@.", "äöüßéñ日本語русский", "\U0001f600\U0001f680 \n\t'\"\\")

@@ -12,13 +12,14 @@ from configkit.backends.memory import MemoryBlobs
 from configkit.calls import Calls
 from configkit.errors import AccessDeniedError, BackendError, UnavailableError
 from configkit.flags import shared
-from configkit.flags.model import Flag, FlagSet
+from configkit.flags.model import Flag
 from configkit.flags.sets import FlagSets
 from configkit.flags.shared import SharedFlagStore, encoded
+from configkit.flags.snapshot import FlagSet
 from configkit.models import FlagChanged, Origin
 from tests.unit.flags.store import ENVIRONMENT, SteeredStore
 
-NAME = f"flags/{ENVIRONMENT}"
+NAME = shared._name(ENVIRONMENT)
 AT = datetime(2026, 1, 2, 3, 4, 5, 6, UTC)
 
 

@@ -11,8 +11,9 @@ from configkit.calls import Calls
 from configkit.flags.client import Flags
 from configkit.flags.compiled import CompiledSet, compile_set
 from configkit.flags.conditions import OPERATORS
-from configkit.flags.model import Evaluation, FlagSet
+from configkit.flags.model import Evaluation
 from configkit.flags.sets import FlagSets
+from configkit.flags.snapshot import FlagSet
 from tests.flag_vectors import decisions, flag_set, same
 
 

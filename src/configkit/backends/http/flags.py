@@ -12,8 +12,9 @@ from configkit.backends.http.answers import Answer, unavailable
 from configkit.backends.http.pages import LIMIT, listed, page
 from configkit.backends.http.transport import FRESH, Call, Query, Transport
 from configkit.errors import ConflictError
-from configkit.flags.documents import flag_of, json_of
-from configkit.flags.model import Flag, FlagChanges, FlagSet, check_changes
+from configkit.flags.documents import flag_of, flags_of, json_of
+from configkit.flags.model import Flag, check_changes
+from configkit.flags.snapshot import FlagChanges, FlagMap, FlagSet
 from configkit.models import Origin, Page
 from configkit.names import check_environment, check_key
 
@@ -52,12 +53,11 @@ class HttpFlagStore:
             document = answer.expect(200).document()
             if document.get("since") is None:
                 return None
-            changed = [flag_of(item) for item in document["items"]]
             return FlagChanges(
                 environment,
                 wire.whole(document["since"]),
                 wire.whole(document["version"]),
-                {flag.name: flag for flag in changed},
+                flags_of(document["items"]),
                 frozenset(document["gone"]),
                 wire.whole(document["total"]),
                 wire.whole(document["checksum"]),
@@ -128,22 +128,22 @@ class HttpFlagStore:
 
     def _rest(self, environment: str, answer: Answer, ends: float) -> FlagSet | None:
         """Return the set that begins with *answer*; None if it changed between two parts."""
-        flags: dict[str, Flag] = {}
+        flags = FlagMap({})
         version: int | None = None
         while True:
             with wire.documented("load"):
                 document = answer.document()
-                part = [flag_of(item) for item in document["items"]]
+                part = flags_of(document["items"])
                 total, at = wire.whole(document["total"]), wire.whole(document["version"])
             if version not in (None, at):
                 return None
             version = at
-            flags |= {flag.name: flag for flag in part}
-            if len(flags) >= total:
+            flags = flags.with_changes(part, ())
+            if len(flags.names) >= total:
                 return FlagSet(environment, at, flags)
-            if not part:
+            if not part.names:
                 return None
-            answer = self._part(environment, len(flags), ends).expect(200)
+            answer = self._part(environment, len(flags.names), ends).expect(200)
 
 
 def _item(name: str) -> str:

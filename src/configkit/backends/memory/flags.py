@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Any
 
 from configkit.backends.memory.journal import Change, MemoryJournal
 from configkit.errors import ConflictError, NotFoundError
-from configkit.flags.model import Flag, FlagChanges, FlagSet
+from configkit.flags.model import Flag
 from configkit.flags.references import check_references, check_unused
+from configkit.flags.snapshot import FlagChanges, FlagSet
 from configkit.models import FlagChanged, Origin, Page
 
 
@@ -35,7 +35,7 @@ class MemoryFlagStore:
             there = self._environments[environment]
             if there.version == known_version:
                 return None
-            return FlagSet(environment, there.version, MappingProxyType(dict(there.flags)))
+            return FlagSet(environment, there.version, there.flags)
 
     def changes(self, environment: str, since: int) -> FlagChanges | None:
         """Return what has changed after the set was at version *since*; None: it never was."""

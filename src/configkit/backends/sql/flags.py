@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
@@ -17,8 +16,9 @@ from configkit.backends.sql.schema import flag_counter as counter
 from configkit.backends.sql.schema import flag_tombstone as tombstone
 from configkit.errors import ConflictError, NotFoundError
 from configkit.flags.documents import extension_of
-from configkit.flags.model import Flag, FlagChanges, FlagSet
+from configkit.flags.model import Flag
 from configkit.flags.references import check_references, check_unused
+from configkit.flags.snapshot import FlagChanges, FlagMap, FlagSet, Unread
 from configkit.models import Origin, Page
 
 _flag = schema.flag
@@ -63,7 +63,7 @@ class SqlFlagStore:
         version = rows[0].set_version if rows else 0
         if version == known_version:
             return None
-        return FlagSet(environment, version, MappingProxyType({row.name: _made(row) for row in rows if row.name is not None}))
+        return FlagSet(environment, version, _flags_of(rows))
 
     def changes(self, environment: str, since: int) -> FlagChanges | None:
         """Return what has changed after the set was at version *since*; None: that is not known any more."""
@@ -76,8 +76,8 @@ class SqlFlagStore:
                 return None
             gone = connection.execute(_GONE, asked).scalars().all()
             count, checksum = connection.execute(_TOTALS, asked).one()
-        changed = {row.name: _made(row) for row in rows if row.name is not None}
-        return FlagChanges(environment, since, rows[0].set_version, changed, frozenset(gone), count, int(checksum or 0))
+        version, changed = rows[0].set_version, _flags_of(rows)
+        return FlagChanges(environment, since, version, changed, frozenset(gone), count, int(checksum or 0))
 
     def _readable(self, query: Any) -> Any:
         """Return *query* without what the tables of the release before do not have."""
@@ -202,6 +202,10 @@ def _bury(connection: Connection, flag: Flag) -> None:
         here = tombstone.c.environment == flag.environment
         if connection.execute(delete(tombstone).where(here, tombstone.c.version <= oldest)).rowcount:
             connection.execute(update(counter).where(counter.c.environment == flag.environment).values(since=oldest))
+
+
+def _flags_of(rows: Sequence[Row]) -> FlagMap:
+    return FlagMap({row.name: Unread(row.version, _made, row) for row in rows if row.name is not None})
 
 
 def _made(row: Row) -> Flag:

@@ -85,16 +85,22 @@ def test_a_set_that_never_holds_still_is_unavailable(serve: Serve, connect: Conn
 def test_an_empty_set_is_a_set(serve: Serve, connect: Connect) -> None:
     loaded = connect(serve(FlagServer(0)).url).flags.load("development")
     assert loaded is not None
-    assert (loaded.version, loaded.flags) == (7, {})
+    assert (loaded.version, dict(loaded.flags)) == (7, {})
 
 
-@pytest.mark.parametrize(
-    "change", [{"rollout_percentage": 101}, {"target_users": None}, {"version": None}, {"name": "../x"}], ids=str
-)
-def test_a_flag_that_is_not_as_documented_makes_the_set_unavailable(serve: Serve, connect: Connect, change: dict[str, Any]) -> None:
+@pytest.mark.parametrize("change", [{"version": None}, {"version": "7"}, {"name": None}], ids=str)
+def test_a_flag_without_name_or_version_makes_the_set_unavailable(serve: Serve, connect: Connect, change: dict[str, Any]) -> None:
     document = {"items": [flag_document("new_ui") | change], "total": 1, "version": 7}
     with pytest.raises(UnavailableError):
         connect(serve(lambda _, reply: reply.json(200, document)).url).flags.load("development")
+
+
+@pytest.mark.parametrize("change", [{"rollout_percentage": 101}, {"target_users": None}, {"name": "../x"}], ids=str)
+def test_a_flag_that_is_not_as_documented_is_missing_by_itself(serve: Serve, connect: Connect, change: dict[str, Any]) -> None:
+    document = {"items": [flag_document("good"), flag_document("new_ui") | change], "total": 2, "version": 7}
+    loaded = connect(serve(lambda _, reply: reply.json(200, document)).url).flags.load("development")
+    assert loaded is not None
+    assert list(loaded.flags) == ["good"]
 
 
 def test_fields_of_a_newer_server_are_passed_over(serve: Serve, connect: Connect) -> None:
