@@ -12,7 +12,8 @@ from typing import Any
 from pydantic_core import to_json
 
 from configkit.flags.compiled import CompiledSet
-from configkit.flags.evaluator import Decide, Served, UndecidedError
+from configkit.flags.forms import Decide, Served
+from configkit.flags.hashing import UndecidedError
 from configkit.flags.model import FLAG, Evaluation
 from configkit_server.auth import Grant
 from configkit_server.events import Frame, Reader
@@ -38,7 +39,8 @@ class OfrepAnswers:
     def of_flag(self, flags: CompiledSet, name: str, context: Mapping[str, Any]) -> tuple[int, bytes]:
         """Return the status and the body that tell what flag *name* of *flags* is in *context*; of a failure too."""
         decide = flags.decide(name)
-        if decide is None or flags.flags[name].kind != FLAG:
+        flag = flags.flags.get(name)
+        if decide is None or (flag is not None and flag.kind != FLAG):
             return 404, failure("FLAG_NOT_FOUND", name)
         try:
             served = decide(context.get(TARGETING_KEY), context)

@@ -29,10 +29,6 @@ def text_header(length: int) -> bytes:
     return b"\x79" + length.to_bytes(2, "big")
 
 
-KEY_HEADERS: dict[int, bytes] = {length: text_header(length) for length in range(1, 256)}
-"""The headers of all keys but the empty one, which is none, and those that are unusually long."""
-
-
 def salt_prefix(salt: str) -> bytes:
     """Return what precedes the key in the hashed bytes: the array's header and the encoded *salt*."""
     encoded = salt.encode()

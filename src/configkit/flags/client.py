@@ -9,10 +9,12 @@ from typing import Any
 
 from configkit.errors import ConfigKitError
 from configkit.flags.compiled import CompiledSet
-from configkit.flags.evaluator import GUARDED, Decide, failed
+from configkit.flags.evaluator import failed
 from configkit.flags.explain import Explanation, explain
+from configkit.flags.forms import GUARDED, Decide
 from configkit.flags.model import FLAG, Evaluation, Flag
 from configkit.flags.sets import FlagSets
+from configkit.flags.switches import Switch
 from configkit.models import Origin
 
 logger = logging.getLogger("configkit")
@@ -43,7 +45,7 @@ class Flags:
         revive: Called once in a forked child, when a flag is read for the first time, to start the client's threads again.
     """
 
-    __slots__ = ("_environment", "_forked", "_fresh", "_origin", "_reported", "_revive", "_sets", "_table")
+    __slots__ = ("_environment", "_forked", "_fresh", "_origin", "_reported", "_revive", "_sets", "_switches", "_table")
 
     def __init__(
         self, sets: FlagSets, environment: str, origin: Origin | None = None, *, revive: Callable[[], None] | None = None
@@ -54,6 +56,7 @@ class Flags:
         self._revive = revive
         self._forked = False
         self._reported: set[tuple[str, str | None]] = set()
+        self._switches: dict[str, Switch | None] = {}
         self._table: dict[str, Decide | None] = {}
         self._fresh: dict[str, Decide | None] = {}
         sets.attach(environment, self._adopt)
@@ -73,16 +76,12 @@ class Flags:
             default: The answer where there is no decision: the flag is unknown, nothing was loaded yet, or it is on for
                 a share of the users and *user_id* is missing. A disabled flag is off, whatever the default.
         """
-        # What is rare raises here, or is no boolean, and is seen to in `_evaluate`; what is left is one look-up and one call.
+        # What is rare raises here, and is seen to in `_evaluate`; what is left is one look-up and one call.
         try:
-            decide = self._table[name]
-            if decide is None:
+            switch = self._switches[name]
+            if switch is None:
                 return default
-            served = decide(user_id, context)
-            value = served.value
-            if value is True or value is False:
-                served.tally[0] += 1
-                return value
+            return switch(user_id, context)
         except Exception:  # noqa: BLE001, S110
             pass
         value = self._evaluate(name, default, user_id, context).value
@@ -236,9 +235,11 @@ class Flags:
     def after_fork(self) -> None:
         """In a forked child: let the next read start the client again."""
         self._forked = True
+        self._switches = {}
         self._table = self._fresh = {}
 
     def _adopt(self, compiled: CompiledSet) -> None:
+        self._switches = compiled.switches
         self._table = compiled.table
         self._fresh = {} if compiled.stale else compiled.table
 

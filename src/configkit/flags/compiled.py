@@ -8,11 +8,14 @@ from time import time
 from typing import Any
 
 from configkit import values
-from configkit.flags.evaluator import Decide, Served, UndecidedError, compile_flag, failed
+from configkit.flags.evaluator import compile_flag, failed
+from configkit.flags.forms import Decide, Served
+from configkit.flags.hashing import UndecidedError
 from configkit.flags.model import Evaluation, Flag
 from configkit.flags.operators import Context
 from configkit.flags.references import is_circular, references
 from configkit.flags.snapshot import FlagSet
+from configkit.flags.switches import Switch
 
 NOT_COMPILED: Any = object()
 """Stands in the table for a flag that nobody has asked for yet; to call it raises `TypeError`."""
@@ -35,10 +38,11 @@ class CompiledSet:
         flags: The flags by name.
         table: The flags as functions, by name; `NOT_COMPILED` for those that were not asked for yet, and None for names that
             are known to be none. Only this class changes it.
+        switches: The same in short, for those that were asked for.
         tallies: How often each variant was served, by all sets of the environment together.
     """
 
-    __slots__ = ("_clock", "_settled", "environment", "flags", "stale", "table", "tallies", "version")
+    __slots__ = ("_clock", "_settled", "environment", "flags", "stale", "switches", "table", "tallies", "version")
 
     def __init__(
         self,
@@ -53,14 +57,15 @@ class CompiledSet:
         self.stale = False
         self.tallies: Tallies = {} if previous is None else previous.tallies
         self._clock = clock
-        self._settled: dict[str, tuple[Flag, Decide]] = {}
+        self._settled: dict[str, tuple[Flag, Decide, Switch]] = {}
         self.table: dict[str, Decide | None] = dict.fromkeys(loaded.flags.names, NOT_COMPILED)
+        self.switches: dict[str, Switch | None] = {}
         if previous is not None:
-            for name, (flag, decide) in previous._settled.items():  # noqa: SLF001  this class's own
+            for name, (flag, decide, switch) in previous._settled.items():  # noqa: SLF001  this class's own
                 found = loaded.flags.get(name)
                 if found is flag or found == flag:
-                    self.table[name] = decide
-                    self._settled[name] = flag, decide
+                    self.table[name], self.switches[name] = decide, switch
+                    self._settled[name] = flag, decide, switch
 
     def evaluate(
         self,
@@ -123,6 +128,7 @@ class CompiledSet:
         """Remember that there is no flag *name*, so that asking for it again is as quick as for any other."""
         if len(self.table) < len(self.flags.names) + MAX_UNKNOWN:
             self.table.setdefault(name, None)
+            self.switches.setdefault(name, None)
 
     def marked(self, *, stale: bool) -> CompiledSet:
         """Return this set, marked as stale or fresh."""
@@ -145,12 +151,12 @@ class CompiledSet:
             return _undecidable
         refers = references(flag)
         if refers and is_circular(name, self.flags.get):
-            decide: Decide = _undecidable
-        else:
-            decide = compile_flag(flag, self, clock=self._clock)
+            self.table[name] = _undecidable
+            return _undecidable
+        decide, switch = compile_flag(flag, self, clock=self._clock)
         if not refers:
-            self._settled[name] = flag, decide
-        self.table[name] = decide
+            self._settled[name] = flag, decide, switch
+        self.table[name], self.switches[name] = decide, switch
         return decide
 
     def __repr__(self) -> str:

@@ -27,68 +27,21 @@ decision of the operator, not a failure. A user id is looked at only where the a
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from time import time
-from types import MappingProxyType
 from typing import Any, Protocol
 
-from mmh3 import mmh3_32_uintdigest
-
-from configkit.flags import bucketing
-from configkit.flags.bucketing import KEY_HEADERS
+from configkit.flags import bucketing, forms, switches
 from configkit.flags.definition import OFF, ON, kind_of
+from configkit.flags.forms import Decide, Hash, Outcome, Served
+from configkit.flags.hashing import Salt, UndecidedError
 from configkit.flags.model import Evaluation, Flag
 from configkit.flags.operators import Context, Predicate, compile_all, text_among
 from configkit.flags.percentages import TOTAL
 from configkit.flags.ramps import Ramp, seconds_of
-from configkit.flags.targeting import TARGETING_KEY, targeting_key, text_of
-
-NOTHING: Context = MappingProxyType({})
-_encode = str.encode
-
-
-class UndecidedError(Exception):
-    """There is no decision; its argument is OpenFeature's error code."""
-
-
-class Served:
-    """
-    One answer that a flag can give.
-
-    Attributes:
-        evaluation: The answer in full.
-        value: Its value where that can be handed out as it is, or else `GUARDED`: objects are copied for each caller, and
-            without an off variant it is the caller's default.
-        tally: How often its variant was served, in a list of one number that all answers with this variant share.
-        shown: What a server makes of it, kept here by whoever shows it.
-    """
-
-    __slots__ = ("evaluation", "shown", "tally", "value")
-
-    def __init__(self, evaluation: Evaluation, tally: list[int], *, guarded: bool) -> None:
-        self.evaluation = evaluation
-        self.value: Any = GUARDED if guarded else evaluation.value
-        self.tally = tally
-        self.shown: bytes | None = None
-
-
-class _Guarded:
-    """The class of no default: what is served needs a closer look."""
-
-
-GUARDED = _Guarded()
-
-
-class Decide(Protocol):
-    """
-    A flag as a function of the user id, the context and the time (seconds since 1970; None: now).
-
-    Raises `UndecidedError`, and anything at all on a user id or a context that is none; `CompiledSet.evaluate` sees to it.
-    """
-
-    def __call__(self, key: Any, context: Context | None, now: float | None = None, /) -> Served:
-        """Return what is served."""
+from configkit.flags.switches import Switch
+from configkit.flags.targeting import TARGETING_KEY
 
 
 class Peers(Protocol):
@@ -101,22 +54,29 @@ class Peers(Protocol):
         """Return where servings of *variant* of *flag* are counted."""
 
 
-Hash = Callable[[Any, "Context | None"], int]
-"""The hash of a user, or of another attribute. Raises `UndecidedError` where there is none."""
-
-_Outcome = Callable[[Any, Context], "Served | None"]
-"""What a rule serves whom its conditions hold for; None: the next rule decides."""
-
-
 def failed(name: object, environment: str, default: Any, error_code: str, version: int | None = None) -> Evaluation:
     """Return the evaluation that answers *default* because of *error_code*."""
     shown = name if isinstance(name, str) else type(name).__name__
     return Evaluation(shown, environment, default, None, "ERROR", version, error_code)
 
 
-def compile_flag(flag: Flag, peers: Peers, *, clock: Callable[[], float] = time) -> Decide:
-    """Return *flag* with everything about it that depends on neither user, context nor time worked out."""
-    return _Compiler(flag, peers, clock).decide()
+def compile_flag(flag: Flag, peers: Peers, *, clock: Callable[[], float] = time) -> tuple[Decide, Switch]:
+    """
+    Return *flag* with everything about it that depends on neither user, context nor time worked out.
+
+    The first function is the flag, the second the same in short, for whoever only wants to know whether it is on.
+    """
+    compiler = _Compiler(flag, peers, clock)
+    decide = compiler.decide()
+    return decide, compiler.switch() or switches.of(decide)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Weighted answers: the first of *answers* is for hashes below the first of *bounds*, and so on."""
+
+    bounds: Sequence[int]
+    answers: Sequence[Served]
 
 
 class _Compiler:
@@ -124,13 +84,14 @@ class _Compiler:
         self._flag = flag
         self._peers = peers
         self._clock = clock
+        self._salts: dict[str, Salt] = {}
         self._values = flag.values
         self._off = OFF if flag.variants is None else flag.off_variant
 
     def decide(self) -> Decide:
         flag = self._flag
         if not flag.is_enabled:
-            return _always(self._served(self._off, "DISABLED"))
+            return forms.always(self._served(self._off, "DISABLED"))
         decide = self._rest()
         if flag.rules:
             decide = self._with_rules(decide)
@@ -142,6 +103,37 @@ class _Compiler:
             decide = self._within(flag.schedule, decide)
         return decide
 
+    def switch(self) -> Switch | None:
+        """Return the flag as a switch of one piece, where it is of one of the commonest kinds."""
+        flag = self._flag
+        if any(type(value) is not bool for value in self._values.values()):
+            return None
+        if not flag.is_enabled:
+            return None if self._off is None else switches.always(self._served(self._off, "DISABLED"))
+        if flag.prerequisites or flag.schedule or flag.targets or len(flag.rules) > 1:
+            return None
+        rest = self._everybody()
+        if flag.rules:
+            return None if flag.target_users or isinstance(rest, _Parts) else self._experiment(flag.rules[0], rest)
+        if isinstance(rest, _Parts):
+            if flag.target_users or len(rest.answers) != 2 or not _by_user(flag.bucket_by):
+                return None
+            return switches.in_two(self._salt(flag.salt), rest.bounds[0], *rest.answers)
+        if flag.target_users:
+            return switches.targets(frozenset(flag.target_users), self._served(ON, "TARGETING_MATCH"), rest)
+        return switches.always(rest)
+
+    def _experiment(self, rule: Mapping[str, Any], rest: Served) -> Switch | None:
+        """Return the commonest rule: a split in two, or a percentage, for users with one of some texts."""
+        among = text_among(rule["conditions"])
+        if among is None or "split" not in rule or not _by_user(rule.get("bucket_by", self._flag.bucket_by)):
+            return None
+        parts = self._parts(rule["split"], rule["name"])
+        if len(parts.answers) != 2:
+            return None
+        below, above = parts.answers
+        return switches.among(*among, self._salt(rule.get("salt")), parts.bounds[0], below, above, rest)
+
     def _served(self, variant: str | None, reason: str, rule: str | None = None) -> Served:
         flag = self._flag
         value = None if variant is None else self._values[variant]
@@ -150,83 +142,76 @@ class _Compiler:
 
     # -- who matches nothing else --------------------------------------------------------------------------------------
 
-    def _rest(self) -> Decide:
+    def _everybody(self) -> Served | _Parts:
+        """Return what is served where the flag has no ramp."""
         flag = self._flag
         everybody = "DEFAULT" if flag.rules or flag.prerequisites else "STATIC"
         if flag.split is not None:
-            return self._split(flag.split, None, flag.salt, flag.bucket_by)
+            return self._parts(flag.split, None)
         if flag.variants is not None:
-            return _always(self._served(flag.default_variant, everybody))
-        on, off = self._served(ON, everybody), self._served(OFF, "DEFAULT")
-        below, above = self._served(ON, "SPLIT"), self._served(OFF, "SPLIT")
-        if flag.schedule and "ramp" in flag.schedule:
-            hashed = self._hash(flag.salt, flag.bucket_by)
-            return _ramped(Ramp(flag.schedule, flag.rollout_percentage), self._clock, (on, off, below, above), hashed)
+            return self._served(flag.default_variant, everybody)
         buckets = bucketing.buckets_of(flag.rollout_percentage)
         if buckets in (0, TOTAL):
-            return _always(on if buckets else off)
-        return self._hashed([bucketing.hash_threshold(buckets)], [below, above], flag.salt, flag.bucket_by)
+            return self._served(ON, everybody) if buckets else self._served(OFF, "DEFAULT")
+        return _Parts([bucketing.hash_threshold(buckets)], [self._served(ON, "SPLIT"), self._served(OFF, "SPLIT")])
 
-    def _split(self, split: Sequence[Mapping[str, Any]], rule: str | None, salt: str | None, attribute: str | None) -> Decide:
-        return self._hashed(*self._parts(split, rule), salt, attribute)
+    def _rest(self) -> Decide:
+        flag = self._flag
+        if flag.schedule and "ramp" in flag.schedule:
+            everybody = "DEFAULT" if flag.rules or flag.prerequisites else "STATIC"
+            answers = (
+                self._served(ON, everybody),
+                self._served(OFF, "DEFAULT"),
+                self._served(ON, "SPLIT"),
+                self._served(OFF, "SPLIT"),
+            )
+            hash_of = self._hash(flag.salt, flag.bucket_by)
+            return forms.ramped(Ramp(flag.schedule, flag.rollout_percentage), self._clock, answers, hash_of)
+        rest = self._everybody()
+        return self._split(rest, flag.salt, flag.bucket_by) if isinstance(rest, _Parts) else forms.always(rest)
 
-    def _parts(self, split: Sequence[Mapping[str, Any]], rule: str | None) -> tuple[list[int], list[Served]]:
-        """Return the hashes from which each next part begins, and what is served below, between and above them."""
+    def _parts(self, split: Sequence[Mapping[str, Any]], rule: str | None) -> _Parts:
         weighted = [part for part in split if part["weight"]]
         total = sum(part["weight"] for part in weighted)
         bounds, below = [], 0
         for part in weighted[:-1]:
             below += part["weight"]
             bounds.append(bucketing.hash_threshold(below, total))
-        return bounds, [self._served(part["variant"], "SPLIT", rule) for part in weighted]
+        return _Parts(bounds, [self._served(part["variant"], "SPLIT", rule) for part in weighted])
 
-    def _hashed(self, bounds: list[int], answers: list[Served], salt: str | None, attribute: str | None) -> Decide:
-        """Return what serves the first of *answers* below the first of *bounds*, and so on."""
-        if attribute is not None and attribute != TARGETING_KEY:
-            return _hashed(tuple(bounds), tuple(answers), self._hash(salt, attribute))
-        prefix = bucketing.salt_prefix(salt or self._flag.salt or self._flag.name)
-        return (
-            _rollout(prefix, bounds[0], answers[0], answers[1])
-            if len(bounds) == 1
-            else _split(prefix, tuple(bounds), tuple(answers))
-        )
+    def _split(self, parts: _Parts, salt: str | None, attribute: str | None) -> Decide:
+        if _by_user(attribute):
+            return forms.split(self._salt(salt), parts.bounds, parts.answers)
+        return forms.hashed(parts.bounds, parts.answers, self._hash(salt, attribute))
+
+    def _salt(self, salt: str | None) -> Salt:
+        name = salt or self._flag.salt or self._flag.name
+        return self._salts.setdefault(name, Salt(name))
 
     def _hash(self, salt: str | None, attribute: str | None) -> Hash:
-        prefix = bucketing.salt_prefix(salt or self._flag.salt or self._flag.name)
+        salted = self._salt(salt)
         if attribute is None or attribute == TARGETING_KEY:
-            return lambda key, context: hash_key(prefix, key)  # noqa: ARG005
-        return lambda key, context: _hash_attribute(prefix, context, attribute)  # noqa: ARG005
+            return lambda key, context: salted.hash_of(key)  # noqa: ARG005
+        return lambda key, context: salted.hash_of_attribute(context, attribute)  # noqa: ARG005
 
     # -- rules ---------------------------------------------------------------------------------------------------------
 
     def _with_rules(self, rest: Decide) -> Decide:
-        steps = [(compile_all(rule["conditions"], self._membership) or _anybody, self._outcome(rule)) for rule in self._flag.rules]
-        if len(steps) > 1:
-            return _rules(tuple(steps), rest)
-        return self._experiment(self._flag.rules[0], rest, _one_rule(*steps[0], rest))
+        steps = [
+            (compile_all(rule["conditions"], self._membership) or forms.anybody, self._outcome(rule)) for rule in self._flag.rules
+        ]
+        return forms.one_rule(*steps[0], rest) if len(steps) == 1 else forms.rules(tuple(steps), rest)
 
-    def _experiment(self, rule: Mapping[str, Any], rest: Decide, general: Decide) -> Decide:
-        """Return the commonest rule, a split in two for users with one of some texts, in one piece; or else *general*."""
-        attribute = rule.get("bucket_by", self._flag.bucket_by)
-        among = text_among(rule["conditions"])
-        if among is None or "split" not in rule or attribute not in (None, TARGETING_KEY):
-            return general
-        bounds, answers = self._parts(rule["split"], rule["name"])
-        if len(answers) != 2:
-            return general
-        prefix = bucketing.salt_prefix(rule.get("salt") or self._flag.salt or self._flag.name)
-        return _among_split(*among, prefix, bounds[0], answers[0], answers[1], rest, general)
-
-    def _outcome(self, rule: Mapping[str, Any]) -> _Outcome:
+    def _outcome(self, rule: Mapping[str, Any]) -> Outcome:
         name = rule["name"]
         salt, attribute = rule.get("salt"), rule.get("bucket_by", self._flag.bucket_by)
         if "split" in rule:
-            return self._split(rule["split"], name, salt, attribute)
+            return self._split(self._parts(rule["split"], name), salt, attribute)
         percentage = rule.get("percentage")
         if percentage is None or percentage == 100:
-            return _always(self._served(rule["variant"], "TARGETING_MATCH", name))
+            return forms.always(self._served(rule["variant"], "TARGETING_MATCH", name))
         threshold = bucketing.hash_threshold(bucketing.buckets_of(percentage))
-        return _share(threshold, self._served(rule["variant"], "SPLIT", name), self._hash(salt, attribute))
+        return forms.share(threshold, self._served(rule["variant"], "SPLIT", name), self._hash(salt, attribute))
 
     def _membership(self, segment: str) -> Predicate:
         peers = self._peers
@@ -247,7 +232,7 @@ class _Compiler:
         targets = [(frozenset(users), self._served(variant, "TARGETING_MATCH")) for variant, users in flag.targets.items()]
         if flag.target_users:
             targets.insert(0, (frozenset(flag.target_users), self._served(ON, "TARGETING_MATCH")))
-        return _one_target(*targets[0], rest) if len(targets) == 1 else _targets(tuple(targets), rest)
+        return forms.one_target(*targets[0], rest) if len(targets) == 1 else forms.targets(tuple(targets), rest)
 
     def _with_prerequisites(self, rest: Decide) -> Decide:
         peers = self._peers
@@ -282,164 +267,6 @@ class _Compiler:
         return within
 
 
-# -- the forms, each as short as it can be: these run on every request -------------------------------------------------
-
-
-def _always(served: Served) -> Decide:
-    def always(key: Any, context: Context | None, now: float | None = None, /) -> Served:  # noqa: ARG001
-        return served
-
-    return always
-
-
-def _rollout(prefix: bytes, threshold: int, below: Served, above: Served) -> Decide:
-    def rollout(key: Any, context: Context | None, now: float | None = None, /) -> Served:  # noqa: ARG001
-        try:
-            encoded = _encode(key)
-            hashed = mmh3_32_uintdigest(prefix + KEY_HEADERS[len(encoded)] + encoded, 0)
-        except (TypeError, KeyError, UnicodeEncodeError):
-            hashed = hash_key(prefix, key)
-        return below if hashed < threshold else above
-
-    return rollout
-
-
-def _split(prefix: bytes, bounds: tuple[int, ...], answers: tuple[Served, ...]) -> Decide:
-    def split(key: Any, context: Context | None, now: float | None = None, /) -> Served:  # noqa: ARG001
-        try:
-            encoded = _encode(key)
-            hashed = mmh3_32_uintdigest(prefix + KEY_HEADERS[len(encoded)] + encoded, 0)
-        except (TypeError, KeyError, UnicodeEncodeError):
-            hashed = hash_key(prefix, key)
-        return answers[bisect_right(bounds, hashed)]
-
-    return split
-
-
-def _hashed(bounds: tuple[int, ...], answers: tuple[Served, ...], hash_of: Hash) -> Decide:
-    def hashed(key: Any, context: Context | None, now: float | None = None, /) -> Served:  # noqa: ARG001
-        return answers[bisect_right(bounds, hash_of(key, context))]
-
-    return hashed
-
-
-def _share(threshold: int, served: Served, hash_of: Hash) -> _Outcome:
-    def share(key: Any, context: Context) -> Served | None:
-        return served if hash_of(key, context) < threshold else None
-
-    return share
-
-
-def _ramped(
-    ramp: Ramp,
-    clock: Callable[[], float],
-    answers: tuple[Served, Served, Served, Served],
-    hash_of: Hash,
-) -> Decide:
-    on, off, below, above = answers
-
-    def ramped(key: Any, context: Context | None, now: float | None = None, /) -> Served:
-        buckets = ramp.buckets(clock() if now is None else now)
-        if buckets in (0, TOTAL):
-            return on if buckets else off
-        return below if hash_of(key, context) < bucketing.hash_threshold(buckets) else above
-
-    return ramped
-
-
-def _one_rule(matches: Predicate, outcome: _Outcome, rest: Decide) -> Decide:
-    def one_rule(key: Any, context: Context | None, now: float | None = None, /) -> Served:
-        if context is None:
-            context = NOTHING
-        if matches(key, context):
-            served = outcome(key, context)
-            if served is not None:
-                return served
-        return rest(key, context, now)
-
-    return one_rule
-
-
-def _among_split(
-    attribute: str,
-    texts: frozenset[str],
-    prefix: bytes,
-    threshold: int,
-    below: Served,
-    above: Served,
-    rest: Decide,
-    general: Decide,
-) -> Decide:
-    def among_split(key: Any, context: Context | None, now: float | None = None, /) -> Served:
-        try:
-            if context[attribute] in texts:  # type: ignore[index]
-                encoded = _encode(key)
-                hashed = mmh3_32_uintdigest(prefix + KEY_HEADERS[len(encoded)] + encoded, 0)
-                return below if hashed < threshold else above
-        except Exception:  # noqa: BLE001  whatever is not a plain text in a plain context
-            return general(key, context, now)
-        return rest(key, context, now)
-
-    return among_split
-
-
-def _rules(steps: tuple[tuple[Predicate, _Outcome], ...], rest: Decide) -> Decide:
-    def rules(key: Any, context: Context | None, now: float | None = None, /) -> Served:
-        if context is None:
-            context = NOTHING
-        for matches, outcome in steps:
-            if matches(key, context):
-                served = outcome(key, context)
-                if served is not None:
-                    return served
-        return rest(key, context, now)
-
-    return rules
-
-
-def _one_target(users: frozenset[str], served: Served, rest: Decide) -> Decide:
-    def one_target(key: Any, context: Context | None, now: float | None = None, /) -> Served:
-        if (key if key.__class__ is str else text_of(key)) in users:
-            return served
-        return rest(key, context, now)
-
-    return one_target
-
-
-def _targets(targets: tuple[tuple[frozenset[str], Served], ...], rest: Decide) -> Decide:
-    def several_targets(key: Any, context: Context | None, now: float | None = None, /) -> Served:
-        text = key if key.__class__ is str else text_of(key)
-        for users, served in targets:
-            if text in users:
-                return served
-        return rest(key, context, now)
-
-    return several_targets
-
-
-def _anybody(key: Any, context: Context) -> bool:  # noqa: ARG001
-    return True
-
-
-def hash_key(prefix: bytes, key: Any) -> int:
-    """Return the hash of a user id. Raises `UndecidedError` where there is none."""
-    try:
-        encoded = _encode(key)
-        return mmh3_32_uintdigest(prefix + KEY_HEADERS[len(encoded)] + encoded, 0)
-    except (TypeError, KeyError, UnicodeEncodeError):
-        pass
-    try:
-        text = targeting_key(key)
-    except ValueError:
-        raise UndecidedError("INVALID_CONTEXT") from None
-    if text is None:
-        raise UndecidedError("TARGETING_KEY_MISSING")
-    return bucketing.hash_key(prefix, text)
-
-
-def _hash_attribute(prefix: bytes, context: Context | None, attribute: str) -> int:
-    """Return the hash of another attribute. Raises `UndecidedError` where there is none."""
-    try:
-        return hash_key(prefix, (NOTHING if context is None else context).get(attribute))
-    except UndecidedError:
-        raise UndecidedError("INVALID_CONTEXT") from None
+def _by_user(attribute: str | None) -> bool:
+    """Return whether hashing *attribute* is hashing the user id."""
+    return attribute is None or attribute == TARGETING_KEY

@@ -10,7 +10,8 @@ from typing import Any
 
 from configkit.flags import bucketing
 from configkit.flags.compiled import CompiledSet
-from configkit.flags.evaluator import NOTHING, UndecidedError
+from configkit.flags.forms import NOTHING
+from configkit.flags.hashing import UndecidedError
 from configkit.flags.model import Evaluation, Flag
 from configkit.flags.operators import compile_all
 from configkit.flags.percentages import TOTAL
