@@ -7,7 +7,7 @@ Nothing here raises on a context that lacks an attribute or has one of another t
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -56,8 +56,8 @@ def _compile(condition: Mapping[str, Any], membership: Membership) -> Predicate:
     attribute = condition["attribute"]
     if operator == "exists":
         return _negated(_exists(attribute), negate=negate)
-    if operator in ("in", "equals") and not negate and all(isinstance(value, str) for value in condition["values"]):
-        return _is_among(attribute, frozenset(condition["values"]))
+    if operator in ("in", "equals") and all(isinstance(value, str) for value in condition["values"]):
+        return _is_among(attribute, frozenset(condition["values"]), negate=negate)
     return _on_attribute(attribute, _TESTS[operator](condition["values"]), negate=negate)
 
 
@@ -104,11 +104,13 @@ def _exists(attribute: str) -> Predicate:
     return is_there
 
 
-def _is_among(attribute: str, texts: frozenset[str]) -> Predicate:
+def _is_among(attribute: str, texts: frozenset[str], *, negate: bool) -> Predicate:
     """Return the commonest test of all, on its shortest way: text among texts."""
+    slow = _on_attribute(attribute, _among(tuple(texts)), negate=negate, test_any=lambda items: not texts.isdisjoint(items))
+    if negate:
+        return slow
     if attribute == TARGETING_KEY:
         return lambda key, context: text_of(key) in texts  # noqa: ARG005
-    slow = _on_attribute(attribute, texts.__contains__, negate=False)
 
     def is_among(key: Any, context: Context) -> bool:
         try:
@@ -121,7 +123,11 @@ def _is_among(attribute: str, texts: frozenset[str]) -> Predicate:
     return is_among
 
 
-def _on_attribute(attribute: str, test: Test, *, negate: bool) -> Predicate:
+def _on_attribute(
+    attribute: str, test: Test, *, negate: bool, test_any: Callable[[Collection[Any]], bool] | None = None
+) -> Predicate:
+    """Return whether *test* holds for the attribute, or for one of its items; *test_any* tests hashable items in one go."""
+
     def holds(key: Any, context: Context) -> bool:
         value = _value(attribute, key, context)
         if value is None:
@@ -129,7 +135,11 @@ def _on_attribute(attribute: str, test: Test, *, negate: bool) -> Predicate:
         if isinstance(value, list | tuple | set | frozenset):
             if len(value) > MAX_LIST:
                 return False
-            return any(map(plain, value)) is not negate
+            try:
+                found = any(map(plain, value)) if test_any is None else test_any(value)
+            except TypeError:
+                found = any(map(plain, value))
+            return found is not negate
         try:
             return test(value) is not negate
         except (TypeError, ValueError, OverflowError):
