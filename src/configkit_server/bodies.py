@@ -17,6 +17,7 @@ from typing import Any
 from starlette.types import Receive
 
 from configkit.values import MAX_DIGITS
+from configkit_server.begun import Begun
 from configkit_server.problems import (
     BAD_REQUEST,
     CLOSE,
@@ -76,15 +77,15 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limits: Li
             the caller went away in the middle.
     """
     check_headers(headers, limits)
+    begun = Begun(receive())
     try:
+        if begun.is_done and not begun.result.get("more_body", False) and begun.result["type"] == "http.request":
+            body: bytes = begun.result.get("body", b"")
+            if len(body) > limits.body_bytes:
+                raise _too_large(limits)
+            return body
         async with asyncio.timeout(limits.body_seconds):
-            message = await receive()
-            if not message.get("more_body", False) and message["type"] == "http.request":
-                body: bytes = message.get("body", b"")
-                if len(body) > limits.body_bytes:
-                    raise _too_large(limits)
-                return body
-            return await _read_rest(receive, message, limits)
+            return await _read_rest(receive, await begun, limits)
     except TimeoutError:
         raise ProblemError(SLOW_BODY, f"send the whole body within {limits.body_seconds:g} s", headers=[CLOSE]) from None
 

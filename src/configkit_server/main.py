@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -79,12 +80,28 @@ def log_to_stderr() -> None:
     uvicorn_access = logging.getLogger("uvicorn.access")
     uvicorn_access.handlers.clear()
     uvicorn_access.propagate = False
+    uvicorn_access.disabled = True
     ours = logging.getLogger("configkit")
     if not ours.handlers and not logging.getLogger().handlers:
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+        handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
         ours.addHandler(handler)
         ours.setLevel(logging.INFO)
+
+
+class _Formatter(logging.Formatter):
+    """Works out the time of day once a second: there is a line for each request."""
+
+    _second = -1
+    _shown = ""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802  the base class's name
+        """Return the time of *record*, to the millisecond."""
+        second = int(record.created)
+        if second != self._second:
+            self._shown = time.strftime(datefmt or self.default_time_format, self.converter(second))
+            self._second = second
+        return f"{self._shown},{record.msecs:03.0f}"
 
 
 app = _LazyApp()

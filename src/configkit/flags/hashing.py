@@ -14,6 +14,9 @@ MAX_QUICK = 256
 """Keys of fewer bytes than that are hashed quickly, once one of their length was seen."""
 
 
+_encode = str.encode
+
+
 class UndecidedError(Exception):
     """There is no decision; its argument is OpenFeature's error code."""
 
@@ -37,6 +40,20 @@ class Salt:
     def hash_of(self, key: Any) -> int:
         """Return the hash of a user id. Raises `UndecidedError` where there is none."""
         try:
+            encoded = _encode(key)
+            return mmh3_32_uintdigest(self.heads[len(encoded)] + encoded)
+        except (TypeError, LookupError, UnicodeEncodeError):
+            return self._hash_of_any(key)
+
+    def hash_of_attribute(self, context: Mapping[str, Any] | None, attribute: str) -> int:
+        """Return the hash of another attribute. Raises `UndecidedError` where there is none."""
+        try:
+            return self.hash_of(None if context is None else context.get(attribute))
+        except UndecidedError:
+            raise UndecidedError("INVALID_CONTEXT") from None
+
+    def _hash_of_any(self, key: Any) -> int:
+        try:
             text = targeting_key(key)
         except ValueError:
             raise UndecidedError("INVALID_CONTEXT") from None
@@ -48,10 +65,3 @@ class Salt:
             self.heads.extend([None] * (len(encoded) + 1 - len(self.heads)))
             self.heads[len(encoded)] = head
         return mmh3_32_uintdigest(head + encoded)
-
-    def hash_of_attribute(self, context: Mapping[str, Any] | None, attribute: str) -> int:
-        """Return the hash of another attribute. Raises `UndecidedError` where there is none."""
-        try:
-            return self.hash_of(None if context is None else context.get(attribute))
-        except UndecidedError:
-            raise UndecidedError("INVALID_CONTEXT") from None

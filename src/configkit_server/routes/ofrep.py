@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from hashlib import blake2b
 from typing import Any
 
+from mmh3 import mmh3_x64_128_digest
 from pydantic_core import to_json
 
 from configkit.errors import InvalidDocumentError
@@ -73,7 +73,7 @@ async def evaluate_flags(service: Service, call: Call) -> Answer:
     if isinstance(context, bytes):
         return Answer(400, context, (NO_STORE,))
     decided = service.ofrep.of_all(flags, context)
-    tag = f'"{blake2b(decided, digest_size=16).hexdigest()}"'
+    tag = f'"{mmh3_x64_128_digest(decided).hex()}"'
     headers = [PRIVATE, etags.header(tag)]
     if call.is_unchanged(tag):
         return Answer(304, headers=headers)
