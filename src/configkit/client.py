@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 import threading
 import time
 import weakref
@@ -12,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from configkit import chance
 from configkit.calls import Calls
 from configkit.config.documents import Documents
 from configkit.config.view import Config
@@ -256,7 +256,7 @@ class ConfigKit:
             return
         if self._reconcile_at:
             self.documents.resynchronise()
-        self._reconcile_at = now + poll * random.uniform(0.8, 1.2)  # noqa: S311
+        self._reconcile_at = now + poll * chance.uniform(0.8, 1.2)
 
     def _begin(self) -> bool:
         """Subscribe first, then load, so that no change falls between; whatever fails is done again later."""

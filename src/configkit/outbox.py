@@ -8,10 +8,10 @@ change outlives the process that made it.
 from __future__ import annotations
 
 import logging
-import random
 import threading
 from datetime import timedelta
 
+from configkit import chance
 from configkit.errors import ClosedError, ConfigKitError, NotFoundError
 from configkit.ports import ChangeJournal, ConfigStore, EventPublisher, Intent
 
@@ -113,7 +113,7 @@ class Outbox:
         while not stop.is_set():
             due.wait(pause)
             due.clear()
-            pause = SWEEP_SECONDS * random.uniform(0.8, 1.2) if self._sweep() else self._backoff()  # noqa: S311
+            pause = SWEEP_SECONDS * chance.uniform(0.8, 1.2) if self._sweep() else self._backoff()
             if self._failures:
                 stop.wait(min(pause, 0.2))
 
@@ -139,4 +139,4 @@ class Outbox:
         return True
 
     def _backoff(self) -> float:
-        return min(LONGEST_PAUSE, 0.2 * 2.0 ** min(self._failures, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
+        return min(LONGEST_PAUSE, 0.2 * 2.0 ** min(self._failures, 10)) * chance.uniform(0.5, 1.0)

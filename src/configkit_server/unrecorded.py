@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from configkit import chance
 from configkit.errors import ClosedError
 from configkit.ports import IdempotencyStore, Outcome
 from configkit_server.executor import Executor
@@ -81,7 +81,7 @@ class Unrecorded:
         if not done:
             logger.warning("the outcome of a request with an Idempotency-Key could not be recorded yet; this goes on")
         while not done and loop.time() < end:
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
+            await asyncio.sleep(pause * chance.uniform(0.5, 1.0))
             pause = min(2 * pause, LONGEST_PAUSE)
             async with self._turn:  # one at a time, so that they do not keep others from writing
                 done = await self._say(key, unsaid)

@@ -20,6 +20,7 @@ from configkit.cli import (
     doctor,
     exits,
     flag_insight,
+    flag_transfer,
     flags,
     journal,
     keys,
@@ -46,6 +47,7 @@ app = typer.Typer(
 )
 transfer.add_to(config.app)
 flag_insight.add_to(flags.app)
+flag_transfer.add_to(flags.app)
 for part in (config.app, flags.app, services.app, tokens.app):
     app.add_typer(part)
 serve.add_to(app)

@@ -84,7 +84,7 @@ def import_(
 
     What a file's own marks or --secret name becomes secret; a secret that is there stays one.
     """
-    document = load(_read(file), form or _format_of(file))
+    document = load(read_file(file), form or _format_of(file))
     checked = _checked(document, prefix, _marked(document, secret or [], secrets))
     with session.kit() as kit:
         present = kit.documents.read_service(session.environment, session.service_name)
@@ -136,7 +136,8 @@ def _format_of(file: str) -> Format:
     return format_of(file)
 
 
-def _read(file: str) -> str:
+def read_file(file: str) -> str:
+    """Return the text of *file*; - is the standard input. Raises `InvalidDocumentError`."""
     try:
         if file == "-":
             content = sys.stdin.buffer.read(MAX_FILE + 1)

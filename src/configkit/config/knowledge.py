@@ -9,7 +9,6 @@ documents is (version, deleted)).
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from collections import Counter
@@ -18,6 +17,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
+from configkit import chance
 from configkit.calls import Calls
 from configkit.config.absence import absence, tombstone
 from configkit.config.readback import Readback, Turn
@@ -230,7 +230,7 @@ class Knowledge:
             self._dirty = {**dirty, **self._dirty}
             self._unread.update(unread)
             self._failures += 1
-            self._retry_at = time.monotonic() + min(5.0, 0.1 * 2**self._failures) * random.uniform(0.5, 1.0)  # noqa: S311
+            self._retry_at = time.monotonic() + min(5.0, 0.1 * 2**self._failures) * chance.uniform(0.5, 1.0)
             self._refreshing = False
         if self._failures == 1:
             logger.warning("configuration could not be read again; the last known values stay: %s", error)
@@ -363,7 +363,7 @@ class Knowledge:
             return
         if len(self._absent) >= MAX_ABSENCES:
             self._absent.clear()
-        expires = time.monotonic() + ABSENCE_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311
+        expires = time.monotonic() + ABSENCE_SECONDS * chance.uniform(0.8, 1.2)
         self._absent[document.path] = (document, expires)
 
     def _tell(self, document: ConfigVersion) -> None:

@@ -6,10 +6,10 @@ Decisions only: no lock, no thread, no clock. `FlagSets` calls these under its l
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 from threading import Event as Done
 
+from configkit import chance
 from configkit.flags.compiled import CompiledSet
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
@@ -214,4 +214,4 @@ class Slot:
 
 def pause(attempt: int) -> float:
     """Return the seconds before the attempt after *attempt* failed ones: growing to 5 s, jittered."""
-    return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempt - 1, 10)) * random.uniform(0.75, 1.0)  # noqa: S311  no secret
+    return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempt - 1, 10)) * chance.uniform(0.75, 1.0)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from configkit import chance
 from configkit.calls import Calls
 from configkit.errors import ClosedError, ConfigKitError, UnavailableError
 from configkit.flags.compiled import CompiledSet, compile_set
@@ -314,7 +314,7 @@ class FlagSets:
 
     def _mark(self, slot: Slot) -> None:
         if self._poll is not None:
-            slot.poll_at = self._clock() + self._poll * random.uniform(0.8, 1.2)  # noqa: S311  no secret
+            slot.poll_at = self._clock() + self._poll * chance.uniform(0.8, 1.2)
         if slot.current is not None:
             slot.current = slot.current.marked(stale=slot.failures > 0)
             self._show(slot)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
 
+from configkit import chance
 from configkit.calls import Calls, SaturatedError
 from configkit.errors import ConfigKitError, UnavailableError
 from configkit.models import Event, Instances, RegistryChanged, Resync, utcnow
@@ -144,7 +144,7 @@ class Directory:
         with self._lock:
             for place, known in enumerate(everything):
                 delay = place // _MOST_FLIGHTS * _TICK_SECONDS
-                known.due = min(known.due, now + delay * random.uniform(0.8, 1.2))  # noqa: S311
+                known.due = min(known.due, now + delay * chance.uniform(0.8, 1.2))
                 known.again |= known.flight is not None
 
     def _shown(self, known: Known, now: float) -> Instances | None:
@@ -233,7 +233,7 @@ class Directory:
                     known.listing, known.error, known.due = result, None, result.next_read(self._refresh)
                 else:
                     known.error = known.error if refused else result
-                    known.due = time.monotonic() + random.uniform(0.5, 1.0) * _RETRY_SECONDS  # noqa: S311
+                    known.due = time.monotonic() + chance.uniform(0.5, 1.0) * _RETRY_SECONDS
             again, known.again = current and known.again and not refused, False
         self._known.settle(known)
         if again:

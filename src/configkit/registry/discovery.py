@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from configkit import chance
 from configkit.calls import Calls
 from configkit.errors import NoInstanceError, UnavailableError
 from configkit.models import Event, Instances, ServiceInstance, ServiceSummary
@@ -98,7 +98,7 @@ class Services:
         if not found:
             raise NoInstanceError(f"no instance of {name} is available: one must be registered, and healthy if it is checked")
         load = self._loads(name) if strategy == "least_loaded" else {}
-        return choose(strategy, found, turn=next(self._directory.entry(name).turns), draw=random.random(), load=load)  # noqa: S311
+        return choose(strategy, found, turn=next(self._directory.entry(name).turns), draw=chance.random(), load=load)
 
     def url(self, name: str, *, strategy: str = "round_robin", zone: str | None = None) -> str:
         """Return the URL of an available instance; raises as `pick` does."""

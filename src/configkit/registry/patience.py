@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from typing import NamedTuple
 
+from configkit import chance
 from configkit.models import HealthCheck
 from configkit.registry.turns import Key
 
@@ -34,7 +34,7 @@ class Patience:
         timeout: Seconds that a check may take; half of it is late.
     """
 
-    def __init__(self, *, interval: float, timeout: float, chance: Callable[[], float] = random.random) -> None:
+    def __init__(self, *, interval: float, timeout: float, chance: Callable[[], float] = chance.random) -> None:
         self._interval = interval
         self._late_ms = timeout * 1000 * _LATE_SHARE
         self._chance = chance

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 import threading
 import time
 from collections.abc import Callable
 
+from configkit import chance
 from configkit.errors import AccessDeniedError, ConfigKitError, InvalidDocumentError, NotFoundError
 from configkit.models import Origin, ServiceInstance
 from configkit.ports import ServiceRegistryClient
@@ -134,11 +134,11 @@ class Registration:
             except Exception as error:  # noqa: BLE001  whatever it is, the application must not die of it
                 self._note(error)
                 refused = isinstance(error, InvalidDocumentError | AccessDeniedError)
-                pause = (_REFUSED_RETRY if refused else retry) * random.uniform(0.5, 1.0)  # noqa: S311
+                pause = (_REFUSED_RETRY if refused else retry) * chance.uniform(0.5, 1.0)
                 retry = min(2 * retry, _LAST_RETRY)
             else:
                 self._note(None)
-                pause = self._ttl / 3 * random.uniform(0.8, 1.0)  # noqa: S311
+                pause = self._ttl / 3 * chance.uniform(0.8, 1.0)
                 retry = _FIRST_RETRY
             self._settled.set()
             if self.registered and self._self_check is not None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
+from configkit import chance
 from configkit.calls import SaturatedError
 from configkit.models import Instances, ServiceInstance
 from configkit.registry.listing import Listing
@@ -48,7 +48,7 @@ class Known:
     again: bool = False
     callbacks: tuple[Callback, ...] = ()
     told: tuple[ServiceInstance, ...] | None = None
-    turns: Iterator[int] = field(default_factory=lambda: itertools.count(random.randrange(1024)))  # noqa: S311
+    turns: Iterator[int] = field(default_factory=lambda: itertools.count(int(chance.random() * 1024)))
 
     @property
     def lasting(self) -> bool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import random
 import threading
 from collections.abc import Callable, Mapping
 
+from configkit import chance
 from configkit.errors import ClosedError, ConfigKitError, UnavailableError
 from configkit.models import Event, Resync
 from configkit.ports import EventBus
@@ -111,7 +111,7 @@ class _Subscription:
                     logger.warning("%s cannot tell of changes yet; trying on: %s", name, error)
                 late = True
                 self._decided(name)
-                self._ended.wait(pause * random.uniform(0.7, 1.0))  # noqa: S311
+                self._ended.wait(pause * chance.uniform(0.7, 1.0))
                 pause = min(2 * pause, RETRY_SECONDS[1])
             else:
                 self.waiting.discard(name)

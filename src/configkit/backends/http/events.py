@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator
 
+from configkit import chance
 from configkit.backends.http import wire
 from configkit.backends.http.answers import json_object, unavailable
 from configkit.backends.http.sse import EventParser, ServerSentEvent
@@ -227,7 +227,7 @@ class _Stream:
             self._read_again_at = time.monotonic() + pace
         if denied:
             self._set(serves=True)
-        pause = pace if denied else min(_LONGEST_PAUSE, 0.1 * 2 ** min(self._failures, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
+        pause = pace if denied else min(_LONGEST_PAUSE, 0.1 * 2 ** min(self._failures, 10)) * chance.uniform(0.5, 1.0)
         ends = time.monotonic() + pause
         while not self._stopped and (now := time.monotonic()) < ends:
             if now >= self._read_again_at:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from configkit import chance
 from configkit.backends.kafka import cloudevents
 from configkit.backends.kafka.driver import BACKEND
 from configkit.backends.kafka.reader import Reader
@@ -111,7 +111,7 @@ class KafkaBus:
                     log.warning("events cannot be read, trying on: %s", error, exc_info=_unexpected(error))
                 failing = True
                 self._disconnect()
-                stop.wait(pause * random.uniform(0.5, 1.0))  # noqa: S311
+                stop.wait(pause * chance.uniform(0.5, 1.0))
                 pause = min(pause * 2, LONGEST_PAUSE)
         self._disconnect()
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
+
+from configkit import chance
 
 FAILURES = 3
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 2.0
@@ -20,7 +21,7 @@ class Breaker:
         jitter: Returns a number between its two arguments.
     """
 
-    def __init__(self, *, jitter: Callable[[float, float], float] = random.uniform) -> None:
+    def __init__(self, *, jitter: Callable[[float, float], float] = chance.uniform) -> None:
         self._jitter = jitter
         self._failures = 0
         self._pause = FIRST_PAUSE

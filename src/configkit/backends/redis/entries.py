@@ -7,11 +7,11 @@ works in a cluster too. The part of a key in braces is what a cluster places it 
 
 from __future__ import annotations
 
-import random
 import re
 
 import redis
 
+from configkit import chance
 from configkit.backends.redis.link import Link
 from configkit.errors import InvalidDocumentError
 
@@ -75,7 +75,7 @@ class Entries:
         if not 0 <= order <= MAX_ORDER:
             raise ValueError("an order is a whole number below 2**53")
         entry = b"ck1 %d " % order + content
-        milliseconds = max(1, int(seconds * random.uniform(0.8, 1.0) * 1000))  # noqa: S311
+        milliseconds = max(1, int(seconds * chance.uniform(0.8, 1.0) * 1000))
         arguments = (order, entry, milliseconds, int(replace))
         kept = self._link.call("put", lambda client: client.eval(_KEEP, 1, self._key(name), *arguments))
         return bool(kept)

@@ -7,13 +7,13 @@ Where the journal lies, how a look at it is made cheap and what wakes the thread
 from __future__ import annotations
 
 import logging
-import random
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from configkit import chance
 from configkit.backends.sql import forks
 from configkit.backends.sql.journal import Row
 from configkit.errors import ClosedError, ConfigKitError
@@ -199,7 +199,7 @@ class JournalBus:
                 if not failing:
                     log.warning("changes cannot be read, trying on: %s", error)
                 failing = True
-                pause = random.uniform(0.5, 1.0) * min(pause * 2, _LONGEST_PAUSE)  # noqa: S311
+                pause = chance.uniform(0.5, 1.0) * min(pause * 2, _LONGEST_PAUSE)
             except Exception:
                 log.exception("changes cannot be read, trying on")
                 failing, pause = True, _LONGEST_PAUSE

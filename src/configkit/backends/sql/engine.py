@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import sqlite3
 import threading
 import time
@@ -13,6 +12,7 @@ from typing import Protocol
 
 from sqlalchemy import Connection, Engine, text
 
+from configkit import chance
 from configkit.backends.sql import forks, sqlite
 from configkit.backends.sql.clock import Clock
 from configkit.backends.sql.database import Moment
@@ -252,4 +252,4 @@ def _overwritten(connection: Connection) -> bool:
 
 
 def _pause() -> None:
-    time.sleep(random.uniform(0.0005, 0.005))  # noqa: S311
+    time.sleep(chance.uniform(0.0005, 0.005))

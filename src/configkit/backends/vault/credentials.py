@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from concurrent.futures import Future
 from contextlib import suppress
 
+from configkit import chance
 from configkit.backends.vault.answers import denied, unavailable
 from configkit.backends.vault.login import Grant, Login, looked_up, renewed, revoke
 from configkit.backends.vault.transport import Call, Transport
@@ -157,7 +157,7 @@ class Credentials:
                 pause, failures = self._pause(), 0
             except UnavailableError:
                 failures += 1
-                pause = min(0.25 * 2**failures, 5.0) * (0.5 + random.random() / 2)  # noqa: S311
+                pause = min(0.25 * 2**failures, 5.0) * (0.5 + chance.random() / 2)
             except ConfigKitError as error:
                 logger.warning("the Vault token cannot be renewed: %s", error)
                 pause = None if not self._login.repeatable else 5.0
@@ -168,7 +168,7 @@ class Credentials:
         if grant is None or not grant.seconds:
             return 0.0 if grant is not None and not self._login.repeatable and not self._known else None
         left = grant.seconds - (time.monotonic() - self._granted_at)
-        return max(renewal_due(grant.seconds, random.random()) - (grant.seconds - left), 0.1)  # noqa: S311
+        return max(renewal_due(grant.seconds, chance.random()) - (grant.seconds - left), 0.1)
 
     def _prolong(self) -> None:
         """Renew the token, or get another one where that does not help."""

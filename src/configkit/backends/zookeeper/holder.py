@@ -10,13 +10,13 @@ this server holds without a record is removed. So what a dead server held is ano
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
+from configkit import chance
 from configkit.backends.zookeeper.holdings import Others
 from configkit.backends.zookeeper.plan import planned
 from configkit.backends.zookeeper.reading import Node
@@ -244,7 +244,7 @@ class Holder:
                 self._note(error)
             else:
                 self._note(None)
-            self._work.wait(EVERY_SECONDS * random.uniform(0.8, 1.0))  # noqa: S311
+            self._work.wait(EVERY_SECONDS * chance.uniform(0.8, 1.0))
             while not self._closed and (left := began + _PAUSE_SECONDS - time.monotonic()) > 0:
                 time.sleep(left)
 

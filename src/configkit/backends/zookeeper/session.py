@@ -8,7 +8,6 @@ server. Nothing here, or that is called from here, asks ZooKeeper anything in on
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from kazoo.client import KazooClient
 from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.protocol.states import KazooState, KeeperState
 
+from configkit import chance
 from configkit.backends.zookeeper.handler import Handler
 from configkit.errors import AccessDeniedError, ClosedError, UnavailableError
 
@@ -147,7 +147,7 @@ class Session:
         left = end - time.monotonic()
         if left <= 0:
             raise UnavailableError("the connection was lost", backend=BACKEND, operation="call")
-        time.sleep(min(left, random.uniform(0.01, 0.03)))  # noqa: S311
+        time.sleep(min(left, chance.uniform(0.01, 0.03)))
 
     def close(self, within: float = 1.0) -> None:
         """End the session, and with it its ephemeral nodes: within so many seconds, or when it expires."""

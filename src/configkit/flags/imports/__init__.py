@@ -1,0 +1,1 @@
+"""Flags of other systems as flags of configkit: each format in a module, all with one function ``read``."""
