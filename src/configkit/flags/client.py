@@ -168,6 +168,11 @@ class Flags:
         """Return the names that this process has asked for and that are no flags; the first thousand of them."""
         return sorted(name for name, code in self._reported if code == "FLAG_NOT_FOUND" and name not in self.all())
 
+    @property
+    def environment(self) -> str:
+        """The environment that the flags are of."""
+        return self._environment
+
     def all(self) -> Mapping[str, Flag]:
         """
         Return the flags by name, read-only.
