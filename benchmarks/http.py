@@ -43,9 +43,9 @@ class Load:
         assert len(_exchange(first, request)) == len(self.answer), "every answer has the same length"
 
     def run(self) -> None:
-        """Send `REQUESTS` requests on each connection."""
+        """Send so many requests on each connection."""
         size, request = len(self.answer), self._request
-        left = dict.fromkeys(self._sockets, REQUESTS)
+        left = dict.fromkeys(self._sockets, self.requests)
         missing = dict.fromkeys(self._sockets, size)
         for connection in self._sockets.values():
             connection.send(request)

@@ -52,6 +52,11 @@ def ratios(
     return {name: _figure(measured, floor) for name, measured in times.items()}
 
 
+def best(call: Callable[[], None], passes: int) -> float:
+    """Return the seconds of the quickest of some *passes*."""
+    return min(_timed(call, 1) for _ in range(passes))
+
+
 def table(title: str, figures: dict[str, Figure], *, operations: int = 1, bounds: dict[str, float] | None = None) -> str:
     """Return *figures* as text, where one call did *operations* operations, each beside its lower bound."""
     rows: list[Sequence[str]] = [("", "per operation", "operations/s", "of the floor", "(range)", "bound", "")]

@@ -87,7 +87,7 @@ def definitions(extra: int = FILLERS) -> bytes:
     return json.dumps(document).encode()
 
 
-class _Silent(eppo_client.AssignmentLogger):
+class Silent(eppo_client.AssignmentLogger):
     """Logs nothing."""
 
 
@@ -95,7 +95,7 @@ def load() -> Candidate:
     """Return Eppo's client with the workload loaded."""
     config = eppo_client.ClientConfig(
         "none",
-        assignment_logger=_Silent(),
+        assignment_logger=Silent(),
         poll_interval_seconds=None,
         initial_configuration=eppo_client.Configuration(flags_configuration=definitions()),
     )

@@ -42,15 +42,19 @@ FLAGS: dict[str, Any] = {
 }
 
 
+def flags() -> Flags:
+    """Return the flags of the workload."""
+    return configkit.testing.memory({}, flags=FLAGS).__enter__().flags
+
+
 def load() -> Candidate:
     """Return configkit with the workload loaded."""
-    kit = configkit.testing.memory({}, flags=FLAGS).__enter__()
-    flags = kit.flags
+    loaded = flags()
     return Candidate(
         "configkit",
         lambda user, attributes: (user, attributes),
-        {case: _prebuilt(flags, case) for case in CASES},
-        {case: _building(flags, case) for case in CASES},
+        {case: _prebuilt(loaded, case) for case in CASES},
+        {case: _building(loaded, case) for case in CASES},
     )
 
 

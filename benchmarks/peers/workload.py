@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 USERS = tuple(f"user-{number}" for number in range(10_000))
@@ -15,6 +16,7 @@ COUNTRIES = ("DE", "FR", "AT", "US")
 CONTEXTS: tuple[dict[str, Any], ...] = tuple(
     {"country": COUNTRIES[number % 4], "plan": "pro" if number % 3 else "free", "age": number % 90} for number in range(10_000)
 )
+pairs = tuple(zip(USERS, CONTEXTS, strict=True))
 RULE_COUNTRIES = ("DE", "AT")
 TARGETED = tuple(f"user-{number}" for number in range(0, 10_000, 10))
 VARIANTS = ("red", "green", "blue", "black")
@@ -53,10 +55,27 @@ class Candidate:
     ask_building: Mapping[str, Callable[[], list[Any]]]
 
 
+def candidate(name: str, prepare: Callable[[str, dict[str, Any]], Any], questions: Mapping[str, Callable[[Any], Any]]) -> Candidate:
+    """Return the client that answers each case's question of a context that *prepare* has made."""
+
+    def ask(question: Callable[[Any], Any], contexts: Sequence[Any]) -> list[Any]:
+        return [question(context) for context in contexts]
+
+    def ask_building(question: Callable[[Any], Any]) -> list[Any]:
+        return [question(prepare(user, {**attributes})) for user, attributes in pairs]
+
+    return Candidate(
+        name,
+        lambda user, attributes: prepare(user, dict(attributes)),
+        {case: partial(ask, question) for case, question in questions.items()},
+        {case: partial(ask_building, question) for case, question in questions.items()},
+    )
+
+
 def check(candidate: Candidate) -> None:
     """Refuse to measure a client whose answers are not what the definitions say."""
     contexts = [candidate.prepare(user, attributes) for user, attributes in zip(USERS, CONTEXTS, strict=True)]
-    for case in CASES:
+    for case in candidate.ask:
         answers = candidate.ask[case](contexts)
         if answers != candidate.ask_building[case]():
             raise AssertionError(f"{candidate.name}, {case}: a context that is built in the call is answered differently")
