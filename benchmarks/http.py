@@ -89,7 +89,7 @@ def served(application: str, folder: str, variables: Mapping[str, str] = NO_VARI
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("CONFIGKIT_") and name != "DATABASE_URL"}
-    command = [sys.executable, "-m", "uvicorn", application, "--port", str(port), "--workers", "1"]
+    command = [sys.executable, "-m", "uvicorn", application, "--port", str(port), "--workers", "1", "--timeout-keep-alive", "60"]
     env = {**kept, "XDG_DATA_HOME": folder, **variables}
     server = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
