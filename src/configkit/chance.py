@@ -16,3 +16,5 @@ random = _own.random
 """Returns a number of at least 0 and below 1."""
 uniform = _own.uniform
 """Returns a number between two others."""
+bits = _own.getrandbits
+"""Returns an integer of so many bits."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic_core import to_json
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Match, NoMatchFound
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from configkit.client import ConfigKit
 from configkit.registry.addresses import AddressPolicy
@@ -61,7 +61,7 @@ def create_app(
 
     service = Service(kit, auth, limits or Limits(), make_checker)
     operations = [*OPERATIONS, _describe_operation(kit)]
-    app = Starlette(routes=[_Everything(Frame(service, operations))], lifespan=_lifespan_of(service))
+    app = _Api(Frame(service, operations), _lifespan_of(service))
     app.state.configkit = service
     return app
 
@@ -90,6 +90,22 @@ def _lifespan_of(service: Service) -> Callable[[Starlette], AbstractAsyncContext
                 yield
 
     return lifespan
+
+
+class _Api(Starlette):
+    """The application: its frame answers everything, errors too, so that no layer of Starlette's stands before it."""
+
+    def __init__(self, frame: Frame, lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]]) -> None:
+        super().__init__(routes=[_Everything(frame)], lifespan=lifespan)
+        self._frame = frame
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Return what answers requests: the frame, or Starlette's layers where somebody has added to them."""
+        extended = self.user_middleware or self.exception_handlers or len(self.routes) > 1
+        return super().build_middleware_stack() if extended else self._dispatch
+
+    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (self._frame if scope["type"] == "http" else self.router)(scope, receive, send)
 
 
 class _Everything(BaseRoute):

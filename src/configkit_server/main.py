@@ -87,6 +87,13 @@ def log_to_stderr() -> None:
         handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
         ours.addHandler(handler)
         ours.setLevel(logging.INFO)
+        _find_out_little()
+
+
+def _find_out_little() -> None:
+    """Spare each line what none shows, as Python's documentation of logging has it under "Optimization"."""
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # noqa: SLF001
 
 
 class _Formatter(logging.Formatter):

@@ -13,6 +13,7 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
+from configkit import chance
 from configkit.errors import ConfigKitError
 from configkit_server import idempotency
 from configkit_server.answers import Answer
@@ -50,7 +51,7 @@ class Frame:
         started = time.perf_counter()
         headers: dict[bytes, bytes] = dict(scope["headers"])
         given = headers.get(b"x-request-id")
-        request_id = given.decode() if given is not None and _SANE_ID.fullmatch(given) else os.urandom(8).hex()
+        request_id = given.decode() if given is not None and _SANE_ID.fullmatch(given) else f"{chance.bits(64):016x}"
         call = Call(scope, receive, headers, request_id, self._service.kit.environments, self._service.parsing)
         answer = await self._answer(call)
         try:
