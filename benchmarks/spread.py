@@ -14,7 +14,7 @@ from benchmarks.peers.workload import CASES, NAMES, VARIANT, pairs
 
 CALLS, BATCHES = 100, 2_000
 P99_OF_MEDIAN = 2.0
-THREADS, OF_ONE, SECONDS, ROUNDS = 4, 0.9, 0.5, 5
+THREADS, OF_ONE, SECONDS, ROUNDS = 4, 0.9, 0.3, 20
 
 
 def spread(call: Callable[..., object], name: str, default: object) -> float:
@@ -32,6 +32,13 @@ def _spread(call: Callable[..., object], name: str, default: object) -> float:
             call(name, default, user_id=user, context=context)
         batches.append(time.perf_counter() - began)
     return statistics.quantiles(batches, n=100)[98] / statistics.median(batches)
+
+
+def beside_one(call: Callable[..., object], name: str, default: object) -> float:
+    """Return the calls a second of some threads beside those of one, each in the least disturbed of its turns."""
+    rounds = [(together(call, name, default, THREADS), together(call, name, default, 1)) for _ in range(ROUNDS)]
+    several, one = zip(*rounds, strict=True)
+    return max(several) / max(one)
 
 
 def together(call: Callable[..., object], name: str, default: object, threads: int) -> float:
@@ -61,8 +68,7 @@ def main() -> int:
         default = "none" if case == VARIANT else False
         call = flags.value if case == VARIANT else flags.is_enabled
         name = NAMES[case]
-        ratios = [together(call, name, default, THREADS) / together(call, name, default, 1) for _ in range(ROUNDS)]
-        multiple, ratio = spread(call, name, default), statistics.median(ratios)
+        multiple, ratio = spread(call, name, default), beside_one(call, name, default)
         fine = multiple <= P99_OF_MEDIAN and ratio >= OF_ONE
         met = met and fine
         print(f"{case:24}{multiple:20.2f}{ratio:20.2f}  {'ok' if fine else 'MISSED'}", flush=True)
