@@ -61,7 +61,9 @@ def explain(
     flag = flags.flags.get(name)
     steps: list[Step] = []
     if flag is None:
-        steps.append(Step("flag", f"there is no flag {name} in {flags.environment}", holds=False))
+        unreadable = name in flags.flags.names
+        why = "this release cannot read it" if unreadable else f"there is no flag {name} in {flags.environment}"
+        steps.append(Step("flag", why, holds=False))
     else:
         try:
             _Walk(flags, flag, user_id, context if isinstance(context, Mapping) else NOTHING, moment, steps).go()

@@ -115,7 +115,7 @@ async def list_flags(service: Service, call: Call) -> Answer:
     headers = _set_headers(flags)
     if call.is_unchanged(headers[1][1].decode()):
         return Answer(304, headers=headers)
-    chosen = [flags.flags[name] for name in sorted(flags.flags)]
+    chosen = [flag for _, flag in sorted(flags.flags.items())]
     if query["enabled"] is not None:
         chosen = [flag for flag in chosen if flag.is_enabled is query["enabled"]]
     items = [flag_document(flag) for flag in chosen[offset : offset + limit]]

@@ -14,7 +14,7 @@ from configkit.backends.sql.journal import Change, record
 from configkit.backends.sql.schema import Row
 from configkit.backends.sql.schema import flag_counter as counter
 from configkit.backends.sql.schema import flag_tombstone as tombstone
-from configkit.errors import ConflictError, NotFoundError
+from configkit.errors import ConflictError, InvalidDocumentError, NotFoundError, UnavailableError
 from configkit.flags.documents import extension_of
 from configkit.flags.model import Flag
 from configkit.flags.references import check_references, check_unused
@@ -103,7 +103,8 @@ class SqlFlagStore:
         with self._database.reading("list flags", snapshot=True) as connection:
             total = connection.execute(select(func.count()).select_from(_flag).where(*selected)).scalar_one()
             rows = connection.execute(self._readable(page)).all()
-        return Page(tuple(_made(row) for row in rows), total, limit, offset)
+        flags = FlagMap({f"{row.environment}/{row.name}": Unread(row.version, _made, row) for row in rows})
+        return Page(tuple(flags.values()), total, limit, offset)
 
     def create(self, flag: Flag, *, origin: Origin) -> Flag:
         """Add the flag. Raises `ConflictError` if it is there."""
@@ -140,7 +141,7 @@ class SqlFlagStore:
             now = self._database.moment(connection).now
             gone = self._found(connection, environment, name, expected_version)
             if self._database.revision >= WITH_DEFINITIONS:
-                check_unused(name, map(_made, connection.execute(_DEFINED, {"environment": environment})))
+                check_unused(name, _flags_of(connection.execute(_DEFINED, {"environment": environment}).all()).values())
             counted = replace(gone, version=_count(connection, environment))
             connection.execute(delete(_flag).where(_is(gone)))
             if self._database.revision >= WITH_DEFINITIONS:
@@ -154,7 +155,7 @@ class SqlFlagStore:
         row = self._row(connection, environment, name)
         if row is None:
             raise NotFoundError(f"flag {environment}/{name} does not exist")
-        flag = _made(row)
+        flag = _readable(row)
         if expected_version is not None and flag.version != expected_version:
             raise ConflictError(
                 f"flag {_subject(flag)} is at version {flag.version}", expected=expected_version, actual=flag.version
@@ -164,7 +165,7 @@ class SqlFlagStore:
     def _finder(self, connection: Connection, environment: str) -> Callable[[str], Flag | None]:
         def find(name: str) -> Flag | None:
             row = self._row(connection, environment, name)
-            return None if row is None else _made(row)
+            return None if row is None else _readable(row)
 
         return find
 
@@ -206,6 +207,14 @@ def _bury(connection: Connection, flag: Flag) -> None:
 
 def _flags_of(rows: Sequence[Row]) -> FlagMap:
     return FlagMap({row.name: Unread(row.version, _made, row) for row in rows if row.name is not None})
+
+
+def _readable(row: Row) -> Flag:
+    try:
+        return _made(row)
+    except InvalidDocumentError as error:
+        message = f"flag {row.environment}/{row.name} is of a later release, which can read it: {error.detail}"
+        raise UnavailableError(message, backend="flags", operation="read a flag", nothing_changed=True) from None
 
 
 def _made(row: Row) -> Flag:
