@@ -55,7 +55,7 @@ def lines(title: str, series: Mapping[str, Sequence[tuple[float, float]]], unit:
     for power in range(y_low, y_high + 1):
         _, y = place(min(xs), 10**power)
         parts.append(f'<line x1="60" y1="{y:.1f}" x2="{WIDTH - 140}" y2="{y:.1f}" stroke="{LINE}"/>')
-        parts.append(_text(52, y + 4, f"{10**power:g} {unit}", anchor="end"))
+        parts.append(_text(52, y + 4, f"{_short(10**power)} {unit}", anchor="end"))
     marks = [(place(x, 10**y_low)[0], f"{x:,.0f}") for x in sorted(set(xs))]
     parts += [_text(x, height - foot + 18, mark, anchor="middle") for x, mark in marks]
     parts.append(_text((WIDTH - 80) / 2, height - foot + 40, below, anchor="middle"))

@@ -25,6 +25,7 @@ PACKAGES = (
     "launchdarkly-server-sdk",
     "openfeature-flagd-core",
     "posthog",
+    "statsig-python-core",
     "UnleashClient",
 )
 

@@ -12,7 +12,7 @@ from benchmarks.peers.workload import CASES, CONTEXTS, USERS, Candidate, check
 
 PREBUILT, BUILDING = 2.0, 2.5
 """How many times as fast as the fastest peer configkit has to be."""
-OTHERS = ("flagd", "growthbook", "configcat", "posthog", "launchdarkly", "unleash")
+OTHERS = ("statsig", "flagd", "growthbook", "configcat", "posthog", "launchdarkly", "unleash")
 PASSES = 2
 
 

@@ -18,6 +18,7 @@ MODULES = {
     "growthbook": "growthbook",
     "launchdarkly": "ldclient",
     "posthog": "posthog",
+    "statsig": "statsig_python_core",
     "unleash": "UnleashClient",
 }
 
