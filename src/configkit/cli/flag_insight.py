@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
 
 from configkit.cli.commands import command
+from configkit.cli.flag_reads import reads_of
 from configkit.cli.flags import Attributes, Context, Name, User, context_of, evaluation_document, exit_as
 from configkit.cli.opening import Session
 from configkit.flags.model import FLAG, Flag
@@ -39,18 +41,24 @@ def explain(session: Session, name: Name, user: User = None, given: Context = No
 
 def stale(
     session: Session,
-    days: Annotated[int, typer.Option("--days", min=0, help="How long a flag must have been the same for everybody.")] = 30,
+    days: Annotated[int, typer.Option("--days", min=0, help="How long a flag must have been as it is.")] = 30,
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option("--metrics", metavar="URL", help="The metrics of a process that reads flags; repeatable."),
+    ] = None,
 ) -> None:
     """
     List the flags of the environment that have had their day: expired ones, and those that are the same for everybody.
 
-    Who reads a flag only the processes know that do: configkit_flag_evaluations_total in the /metrics of a server counts
-    what it decides.
+    Only the processes that read flags know which ones they read. With --metrics, flags that none of these has read are
+    listed too: name every server and service that decides flags.
     """
+    reads = None if metrics is None else reads_of(metrics, session.environment, session.settings)
     with session.kit() as kit:
         flags = kit.flag_sets.ensure(session.environment).flags
     now = utcnow()
-    found = [(flag, why) for name, flag in sorted(flags.items()) if (why := _why_stale(flag, now, timedelta(days=days)))]
+    stale = ((flag, _why_stale(flag, now, timedelta(days=days), reads)) for _, flag in sorted(flags.items()))
+    found = [(flag, why) for flag, why in stale if why]
     if session.out.machine:
         items = [{"name": flag.name, "reason": why, "owner": flag.owner, "tags": list(flag.tags)} for flag, why in found]
         session.out.data({"items": items, "total": len(items)})
@@ -59,15 +67,17 @@ def stale(
     session.out.table(("flag", "why", "owner", "description"), rows, empty="no flag has had its day")
 
 
-def _why_stale(flag: Flag, now: datetime, patience: timedelta) -> str | None:
+def _why_stale(flag: Flag, now: datetime, patience: timedelta, reads: Counter[str] | None) -> str | None:
     if flag.kind != FLAG:
         return None
     if flag.expires_at is not None and flag.expires_at <= now:
         return f"expired on {flag.expires_at:%Y-%m-%d}"
-    outcome = _for_everybody(flag)
-    if outcome is None or flag.updated_at is None or now - flag.updated_at < patience:
+    if flag.updated_at is None or now - flag.updated_at < patience:
         return None
-    return f"{outcome} for everybody since {flag.updated_at:%Y-%m-%d}"
+    outcome = _for_everybody(flag)
+    if outcome is not None:
+        return f"{outcome} for everybody since {flag.updated_at:%Y-%m-%d}"
+    return "never read, as these metrics have it" if reads is not None and not reads[flag.name] else None
 
 
 def _for_everybody(flag: Flag) -> str | None:
