@@ -87,7 +87,7 @@ PAGE = """# Benchmarks
 Made by `nox -s bench` on {date}, on {cores} processors of {machine}, with Python {python}. What counts are the ratios: what stands
 beside each other was measured in turns in one run. The other clients: {versions}.
 Each decides in the process, by definitions that it was given, sends nothing, and was checked to answer what it should before its
-time counted.
+time counted. Flagsmith is not among them: its client decides all flags of a user at once, so that one flag has no time of its own.
 
 ## Evaluation
 
