@@ -104,7 +104,8 @@ def _of_item(item: object, source: str | None) -> tuple[object, object]:
     here = environments.get(source) if source is not None else next(iter(environments.values()))
     if not isinstance(here, Mapping):
         return item.get("key"), None
-    variations = [each.get("value") if isinstance(each, Mapping) else None for each in item.get("variations") or ()]
+    listed = item.get("variations")
+    variations = [each.get("value") if isinstance(each, Mapping) else None for each in listed] if isinstance(listed, list) else None
     return item.get("key"), {
         **here,
         **{name: item.get(name) for name in ("archived", "tags", "description")},

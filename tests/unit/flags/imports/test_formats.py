@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -281,6 +282,23 @@ def test_whatever_is_in_a_document_reading_it_names_what_is_wrong(name: str, dat
     plan = planned(imported, {})
     assert all(step.kind == NEW for step in plan.steps)
     assert all(refusal.reason for refusal in plan.refusals)
+
+
+WRONG: list[Any] = [None, True, 5, "x", [], {}, [None], [5], {"x": None}, [[]], [{}]]
+
+
+@pytest.mark.parametrize("name", ["flagd", "unleash", "launchdarkly"])
+def test_each_place_of_a_document_may_hold_anything(name: str) -> None:
+    read, whole = READERS[name]
+    for way in _places(whole):
+        for wrong in WRONG:
+            document = copy.deepcopy(whole)
+            holder = document
+            for key in way[:-1]:
+                holder = holder[key]
+            holder[way[-1]] = wrong
+            with suppress(InvalidDocumentError):
+                planned(read(document, HERE, reshuffle=True), {})
 
 
 def test_what_would_be_done_is_told_field_by_field() -> None:
