@@ -62,6 +62,7 @@ def test_missing_tables_are_told_with_the_command_that_makes_them(cli: Command, 
     postgres = systems(cli, 1)["postgres"]
     assert (postgres["status"], postgres["required"]) == ("failed", True)
     assert "configkit migrate" in postgres["detail"]
+    assert postgres["remedies"] == [], "it was reached: its address is none of the remedies"
 
 
 def test_what_is_optional_and_away_is_told_and_is_no_failure(

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from configkit.calls import Calls
-from configkit.errors import AccessDeniedError, ConfigKitError, UnavailableError
+from configkit.errors import AccessDeniedError, BackendError, ConfigKitError, UnavailableError
 from configkit.models import utcnow
 from configkit.ports import Examination
 from configkit.wiring import direct, open_backends
@@ -201,9 +201,13 @@ def _vault(settings: Settings) -> Examination:
 
 def _postgres(settings: Settings) -> Examination:
     with _closing(direct.postgres_of(settings, serves=False, listens=False)) as pieces:
-        from configkit.backends.sql.postgres.examining import examine as look  # noqa: PLC0415  as above
+        from configkit.backends.sql.postgres.errors import NoTablesError  # noqa: PLC0415  as above
+        from configkit.backends.sql.postgres.examining import examine as look  # noqa: PLC0415
 
-        return look(pieces)
+        try:
+            return look(pieces)
+        except NoTablesError as error:  # it was reached, and says itself what is to be done
+            raise BackendError(error.args[0], backend=error.backend, operation="examine") from None
 
 
 def _redis(settings: Settings) -> Examination:

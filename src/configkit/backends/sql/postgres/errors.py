@@ -15,6 +15,11 @@ from configkit.errors import AccessDeniedError, BackendError, InvalidDocumentErr
 
 BACKEND = "postgres"
 
+
+class NoTablesError(UnavailableError):
+    """There are no tables of configkit yet; the message says what makes them."""
+
+
 READ_ONLY = "25006"
 NO_TABLES = ("42P01", "42703", "3F000")
 

@@ -13,7 +13,7 @@ from sqlalchemy.pool import StaticPool
 
 from configkit.backends.sql.migrate import HEAD, upgrade
 from configkit.backends.sql.postgres.connection import BoundedConnection, quoted
-from configkit.backends.sql.postgres.errors import BACKEND
+from configkit.backends.sql.postgres.errors import BACKEND, NoTablesError
 from configkit.backends.sql.postgres.target import Target
 from configkit.errors import AccessDeniedError, BackendError, UnavailableError
 
@@ -99,7 +99,7 @@ def _revision(connection: BoundedConnection) -> str | None:
 def _check(revision: str | None, target: Target) -> str:
     if revision is None:
         message = f"{target.label} has no tables of configkit yet; start configkit serve, or run configkit migrate"
-        raise UnavailableError(message, backend=BACKEND, operation="open")
+        raise NoTablesError(message, backend=BACKEND, operation="open")
     if not OLDEST <= int(revision) <= NEWEST:
         remedy = "upgrade configkit" if int(revision) > NEWEST else "run configkit migrate"
         message = f"{target.label} has tables of another release (schema {revision}, this one knows {HEAD}); {remedy}"
