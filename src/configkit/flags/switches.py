@@ -76,20 +76,18 @@ def among(attribute: str, texts: frozenset[str], salt: Salt, threshold: int, bel
 
     def among(key: Any, context: Context | None) -> bool:
         try:
-            matches = context[attribute] in texts  # type: ignore[index]
-        except KeyError:
-            matches = False
+            if context[attribute] in texts:  # type: ignore[index]
+                encoded = _encode(key)
+                if mmh3_32_uintdigest(heads[len(encoded)] + encoded) < threshold:
+                    low_tally[0] += 1
+                    return low  # type: ignore[no-any-return]
+                high_tally[0] += 1
+                return high  # type: ignore[no-any-return]
+        except KeyError:  # without the attribute
+            pass
         except TypeError:
             if context is not None:
                 raise
-            matches = False
-        if matches:
-            encoded = _encode(key)
-            if mmh3_32_uintdigest(heads[len(encoded)] + encoded) < threshold:
-                low_tally[0] += 1
-                return low  # type: ignore[no-any-return]
-            high_tally[0] += 1
-            return high  # type: ignore[no-any-return]
         other_tally[0] += 1
         return other  # type: ignore[no-any-return]
 
