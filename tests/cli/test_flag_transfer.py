@@ -74,6 +74,8 @@ def test_flags_go_out_and_come_back(cli: Command, tmp_path: Path) -> None:
     ("content", "name", "said"),
     [
         ("{", "f.json", "not JSON"),
+        ('{"flags": {"a": 1, "a": 2}}', "f.json", "twice"),
+        ("[" * 100_000, "f.json", "nested"),
         ("a: [", "f.yaml", "not YAML"),
         ("[]", "f.json", "object of flags"),
         ("{}", "f.yml", "object of flags"),

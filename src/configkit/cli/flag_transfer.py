@@ -12,6 +12,7 @@ import typer
 
 from configkit.cli.commands import command
 from configkit.cli.exits import INVALID
+from configkit.cli.formats import parse_json
 from configkit.cli.opening import Session
 from configkit.cli.output import counted
 from configkit.cli.progress import Progress
@@ -106,11 +107,7 @@ def _parsed(file: str) -> object:
         from configkit.cli.yaml_text import parse_yaml  # noqa: PLC0415  most commands need no YAML
 
         return parse_yaml(text)[0]
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        where = f": line {error.lineno}, {error.msg}" if isinstance(error, json.JSONDecodeError) else ""
-        raise InvalidDocumentError(f"{file} is not JSON{where}") from None
+    return parse_json(text, pointer="")
 
 
 def _obstacles(plan: Plan, *, skip: bool, replace: bool) -> list[str]:
