@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -101,6 +101,22 @@ class Findings:
         """Return what was found; notes about flags that were refused are left out."""
         notes = [note for note in self._notes if note.flag in self._flags]
         return Imported(tuple(self._flags.values()), tuple(self._refusals), tuple(notes))
+
+
+def environment_of(known: Iterable[str], source: str | None, pointer: str) -> str | None:
+    """
+    Return which of a document's environments is read: *source*, or the only one; None: it has none.
+
+    Raises:
+        InvalidDocumentError: *source* is none of them, or there are several and nobody has named one.
+    """
+    names = sorted({str(name) for name in known})
+    if source is None and len(names) < 2:
+        return names[0] if names else None
+    if source not in names:
+        told = f"{source} is not among them" if source is not None else "there are several environments"
+        raise InvalidDocumentError(f"{told}; --source-environment names one of: {', '.join(names)}", pointer=pointer)
+    return source
 
 
 # -- documents of others, of which nothing can be taken for granted ------------------------------------------------------

@@ -19,6 +19,7 @@ from configkit.flags.imports.findings import (
     a_number,
     a_text,
     an_object,
+    environment_of,
     negation,
     texts,
     where,
@@ -52,7 +53,7 @@ def read(document: object, environment: str, *, reshuffle: bool = False, source:
         source: The environment of LaunchDarkly that is read; None: there is only one.
 
     Raises:
-        InvalidDocumentError: It is no document of LaunchDarkly at all, or has several environments and *source* names none.
+        InvalidDocumentError: It is no document of LaunchDarkly at all, or not clear which environment is meant.
     """
     if not isinstance(document, Mapping):
         raise InvalidDocumentError("an object is expected", pointer="")
@@ -76,7 +77,8 @@ def read(document: object, environment: str, *, reshuffle: bool = False, source:
 
 def _flags(document: Mapping[str, Any], source: str | None) -> list[tuple[object, object]]:
     if isinstance(document.get("items"), list):
-        return [_of_item(item, source) for item in document["items"]]
+        chosen = environment_of((name for item in document["items"] for name in _environments(item)), source, "/items")
+        return [_of_item(item, chosen) for item in document["items"]]
     if isinstance(document.get("flags"), Mapping):
         return list(document["flags"].items())
     if isinstance(document.get("flagValues"), Mapping):
@@ -91,17 +93,16 @@ def _segments(document: Mapping[str, Any]) -> list[tuple[object, object]]:
     return list(found.items()) if isinstance(found, Mapping) else []
 
 
+def _environments(item: object) -> Mapping[Any, Any]:
+    found = item.get("environments") if isinstance(item, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
 def _of_item(item: object, source: str | None) -> tuple[object, object]:
     """Return key and definition of a flag as the REST API lists it: what is of one environment beside the rest."""
     if not isinstance(item, Mapping):
         return None, item
-    environments = item.get("environments")
-    if not isinstance(environments, Mapping) or not environments:
-        return item.get("key"), None
-    if source is None and len(environments) > 1:
-        known = ", ".join(sorted(map(str, environments)))
-        raise InvalidDocumentError(f"there are several environments; --source-environment names one of: {known}", pointer="/items")
-    here = environments.get(source) if source is not None else next(iter(environments.values()))
+    here = _environments(item).get(source)
     if not isinstance(here, Mapping):
         return item.get("key"), None
     listed = item.get("variations")

@@ -23,6 +23,7 @@ from configkit.flags.imports.findings import (
     a_list,
     a_text,
     an_object,
+    environment_of,
     texts,
     where,
 )
@@ -41,7 +42,7 @@ def read(document: object, environment: str, *, reshuffle: bool = False, source:
         source: The environment of Unleash that is read; None: there is only one.
 
     Raises:
-        InvalidDocumentError: It is no document of Unleash at all, or has several environments and *source* names none.
+        InvalidDocumentError: It is no document of Unleash at all, or not clear which environment is meant.
     """
     if not isinstance(document, Mapping) or not isinstance(document.get("features"), list):
         raise InvalidDocumentError("a document of Unleash is an object with a list of features", pointer="/features")
@@ -72,13 +73,7 @@ def _features(document: Mapping[str, Any], source: str | None) -> list[Mapping[s
     if "featureEnvironments" not in document:
         return features
     states = _listed(document["featureEnvironments"])
-    known = sorted({str(each.get("environment")) for each in states})
-    if source is None and len(known) > 1:
-        names = ", ".join(known)
-        raise InvalidDocumentError(
-            f"there are several environments; --source-environment names one of: {names}", pointer="/featureEnvironments"
-        )
-    chosen = source if source is not None else (known or [""])[0]
+    chosen = environment_of((str(each.get("environment")) for each in states), source, "/featureEnvironments")
     here = {_scalar(each.get("featureName")): each for each in states if str(each.get("environment")) == chosen}
     strategies: defaultdict[object, list[Mapping[str, Any]]] = defaultdict(list)
     tags: defaultdict[object, list[object]] = defaultdict(list)

@@ -154,6 +154,9 @@ def test_a_share_whose_users_would_change_is_refused_until_that_is_accepted(name
 def test_which_environment_is_read_has_to_be_said_where_there_are_several() -> None:
     with pytest.raises(InvalidDocumentError, match="production, staging"):
         unleash.read(UNLEASH, HERE)
+    for read, document in (READERS["unleash"], READERS["launchdarkly"]):
+        with pytest.raises(InvalidDocumentError, match=r"prod is not among them.*production"):
+            read(document, HERE, source="prod")
     several = copy.deepcopy(LAUNCHDARKLY)
     several["items"][0]["environments"]["test"] = {}
     with pytest.raises(InvalidDocumentError, match="production, test"):
