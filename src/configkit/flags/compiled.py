@@ -146,11 +146,8 @@ class CompiledSet:
 
     def _compile(self, name: str) -> Decide:
         flag = self.flags.get(name)
-        if flag is None:
-            self.table[name] = _undecidable
-            return _undecidable
-        refers = references(flag)
-        if refers and is_circular(name, self.flags.get):
+        refers = flag is not None and bool(references(flag))
+        if flag is None or (refers and is_circular(name, self.flags.get)):
             self.table[name] = _undecidable
             return _undecidable
         decide, switch = compile_flag(flag, self, clock=self._clock)

@@ -86,6 +86,7 @@ class _Compiler:
         self._clock = clock
         self._salts: dict[str, Salt] = {}
         self._values = flag.values
+        self._for_all = "DEFAULT" if flag.rules or flag.prerequisites else "STATIC"
         self._off = OFF if flag.variants is None else flag.off_variant
 
     def decide(self) -> Decide:
@@ -124,7 +125,7 @@ class _Compiler:
         return switches.always(rest)
 
     def _experiment(self, rule: Mapping[str, Any], rest: Served) -> Switch | None:
-        """Return the commonest rule: a split in two, or a percentage, for users with one of some texts."""
+        """Return the commonest rule: a split in two for users with one of some texts."""
         among = text_among(rule["conditions"])
         if among is None or "split" not in rule or not _by_user(rule.get("bucket_by", self._flag.bucket_by)):
             return None
@@ -145,22 +146,20 @@ class _Compiler:
     def _everybody(self) -> Served | _Parts:
         """Return what is served where the flag has no ramp."""
         flag = self._flag
-        everybody = "DEFAULT" if flag.rules or flag.prerequisites else "STATIC"
         if flag.split is not None:
             return self._parts(flag.split, None)
         if flag.variants is not None:
-            return self._served(flag.default_variant, everybody)
+            return self._served(flag.default_variant, self._for_all)
         buckets = bucketing.buckets_of(flag.rollout_percentage)
         if buckets in (0, TOTAL):
-            return self._served(ON, everybody) if buckets else self._served(OFF, "DEFAULT")
+            return self._served(ON, self._for_all) if buckets else self._served(OFF, "DEFAULT")
         return _Parts([bucketing.hash_threshold(buckets)], [self._served(ON, "SPLIT"), self._served(OFF, "SPLIT")])
 
     def _rest(self) -> Decide:
         flag = self._flag
         if flag.schedule and "ramp" in flag.schedule:
-            everybody = "DEFAULT" if flag.rules or flag.prerequisites else "STATIC"
             answers = (
-                self._served(ON, everybody),
+                self._served(ON, self._for_all),
                 self._served(OFF, "DEFAULT"),
                 self._served(ON, "SPLIT"),
                 self._served(OFF, "SPLIT"),

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from configkit.flags.imports.findings import Condition, Findings, UnmappableError, a_text, an_object, any_of, negation, texts, where
+from configkit.flags.imports.findings import Condition, Findings, UnmappableError, a_text, all_of, an_object, negation, texts, where
 from configkit.flags.targeting import TARGETING_KEY
 
 _TEXTS = {"STR_CONTAINS": "contains", "STR_STARTS_WITH": "starts_with", "STR_ENDS_WITH": "ends_with"}
@@ -32,7 +32,7 @@ NUMBERS = "its rules compare numbers: contexts have to hold them as numbers, not
 def condition(given: object, pointer: str, flag: str, findings: Findings) -> Condition:
     """Return a constraint as a condition. Raises `UnmappableError`."""
     constraint = an_object(given, pointer)
-    operator = constraint.get("operator")
+    operator = a_text(constraint.get("operator"), f"{pointer}/operator")
     attribute = attribute_of(constraint.get("contextName"), f"{pointer}/contextName")
     found = _condition(constraint, operator, attribute, pointer)
     if operator in _NUMBERS:
@@ -51,35 +51,25 @@ def attribute_of(given: object, pointer: str) -> str:
     return TARGETING_KEY if name == "userId" else name
 
 
-def _condition(constraint: Mapping[str, Any], operator: object, attribute: str, pointer: str) -> Condition:
-    if operator in ("IN", "NOT_IN"):
-        return _among(attribute, texts(constraint.get("values"), f"{pointer}/values"))
-    if isinstance(operator, str) and operator in _TEXTS:
+def _condition(constraint: Mapping[str, Any], operator: str, attribute: str, pointer: str) -> Condition:
+    if operator in ("IN", "NOT_IN", *_TEXTS):
         values = texts(constraint.get("values"), f"{pointer}/values")
         if not values:
             return _nobody(attribute)
-        if constraint.get("caseInsensitive") is True:
+        if operator in _TEXTS and constraint.get("caseInsensitive") is True:
             return where(attribute, "matches", [_PATTERNS[operator].format(re.escape(value)) for value in values])
-        return where(attribute, _TEXTS[operator], values)
-    value = constraint.get("value")
-    if isinstance(operator, str) and operator in _NUMBERS:
-        return where(attribute, _NUMBERS[operator], [_number(value, f"{pointer}/value")])
-    if isinstance(operator, str) and operator in _VERSIONS:
-        return where(attribute, _VERSIONS[operator], [a_text(value, f"{pointer}/value")])
-    if isinstance(operator, str) and operator in _TIMES:
-        return where(attribute, _TIMES[operator], [a_text(value, f"{pointer}/value")])
+        return where(attribute, _TEXTS.get(operator, "in"), values)
+    for operators, read in ((_NUMBERS, _number), (_VERSIONS, a_text), (_TIMES, a_text)):
+        if operator in operators:
+            return where(attribute, operators[operator], [read(constraint.get("value"), f"{pointer}/value")])
     known = ", ".join(["IN", "NOT_IN", *_TEXTS, *_NUMBERS, *_VERSIONS, *_TIMES])
     raise UnmappableError(f"{pointer}/operator", f"it has no equal here; these have: {known}")
-
-
-def _among(attribute: str, values: list[str]) -> Condition:
-    return where(attribute, "in", values) if values else _nobody(attribute)
 
 
 def _nobody(attribute: str) -> Condition:
     """Return what holds for nobody."""
     there: Condition = {"attribute": attribute, "operator": "exists"}
-    return {"all": [there, negation(any_of([there]))]}
+    return all_of([there, negation(there)])
 
 
 def _number(given: object, pointer: str) -> int | float:
