@@ -86,14 +86,16 @@ class Floor:
         except Exception:  # noqa: BLE001
             return default
 
-    def evaluate(self, name: str, *, user_id: str | None = None, context: Mapping[str, Any] | None = None) -> Evaluation | None:
+    def evaluate(
+        self, name: str, default: Any = None, *, user_id: str | None = None, context: Mapping[str, Any] | None = None
+    ) -> Any:
         """Return the decision in an object made for it."""
         try:
             value = self._table[name](user_id, context)
             self.served += 1
             return Evaluation(name, "production", value, "on" if value else "off", "SPLIT", 1)
         except Exception:  # noqa: BLE001
-            return None
+            return default
 
 
 def _all(call: Callable[..., object], name: str, default: Any) -> Callable[[], None]:
@@ -104,20 +106,10 @@ def _all(call: Callable[..., object], name: str, default: Any) -> Callable[[], N
     return run
 
 
-def _all_in_full(call: Callable[..., object]) -> Callable[[], None]:
-    def run() -> None:
-        for user, context in pairs:
-            call("rollout", user_id=user, context=context)
-
-    return run
-
-
 def main() -> int:
     flags, floor, met = ours.flags(), Floor(), True
     for case in CASES:
-        default = "none" if case == VARIANT else False
-        call = flags.value if case == VARIANT else flags.is_enabled
-        name = NAMES[case]
+        call, name, default = ours.question(flags, case)
         for user, context in pairs[:1000]:
             wanted, found = (ask(name, default, user_id=user, context=context) for ask in (floor.ask, call))
             assert wanted == found, (case, user, wanted, found)
@@ -125,7 +117,7 @@ def main() -> int:
         bounds = {case: OF_THE_FLOOR}
         print(timing.table(case, figures, operations=len(pairs), bounds=bounds), flush=True)
         met = met and timing.met(figures, bounds)
-    figures = timing.ratios({"floor": _all_in_full(floor.evaluate), EVALUATE: _all_in_full(flags.evaluate)})
+    figures = timing.ratios({"floor": _all(floor.evaluate, "rollout", None), EVALUATE: _all(flags.evaluate, "rollout", None)})
     bounds = {EVALUATE: OF_THE_OBJECT}
     print(timing.table(EVALUATE, figures, operations=len(pairs), bounds=bounds))
     return 0 if met and timing.met(figures, bounds) else 1

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 from benchmarks.peers import ours
-from benchmarks.peers.workload import CASES, NAMES, VARIANT, pairs
+from benchmarks.peers.workload import CASES, pairs
 
 CALLS, BATCHES = 100, 2_000
 P99_OF_MEDIAN = 2.0
@@ -67,9 +67,7 @@ def main() -> int:
     flags, met = ours.flags(), True
     print(f"{'':24}{'p99 of the median':>20}{f'{THREADS} threads of one':>20}")
     for case in CASES:
-        default = "none" if case == VARIANT else False
-        call = flags.value if case == VARIANT else flags.is_enabled
-        name = NAMES[case]
+        call, name, default = ours.question(flags, case)
         for _ in range(AGAIN):
             multiple, ratio = spread(call, name, default), beside_one(call, name, default)
             fine = multiple <= P99_OF_MEDIAN and ratio >= OF_ONE

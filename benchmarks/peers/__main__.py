@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from benchmarks import results, timing
 from benchmarks.peers import eppo, ours
-from benchmarks.peers.workload import CASES, CONTEXTS, USERS, Candidate, check
+from benchmarks.peers.workload import CASES, USERS, Candidate, check, prepared
 
 PREBUILT, BUILDING = 2.0, 2.5
 """How many times as fast as the fastest peer configkit has to be."""
@@ -23,7 +23,7 @@ def runs(candidate: Candidate, case: str, *, building: bool) -> Callable[[], Non
     if building:
         ask = candidate.ask_building[case]
         return lambda: _drop(ask())
-    contexts = [candidate.prepare(user, attributes) for user, attributes in zip(USERS, CONTEXTS, strict=True)]
+    contexts = prepared(candidate)
     return lambda: _drop(candidate.ask[case](contexts))
 
 
@@ -82,9 +82,7 @@ def main() -> int:
         check(candidate)
     rates, met = beside_the_fastest(peer, own)
     for case, found in others().items():
-        rates[case] = dict(sorted({**rates[case], **found}.items(), key=lambda each: -each[1]))
-    names = [own.name, *sorted(name for name in rates[title(CASES[0], building=False)] if name != own.name)]
-    rates = {case: {name: found[name] for name in names} for case, found in rates.items()}
+        rates[case] = {own.name: rates[case][own.name], **dict(sorted({**rates[case], **found}.items()))}
     show(rates)
     results.keep("cases", rates)
     return 0 if met else 1

@@ -10,15 +10,14 @@ import eppo_client
 
 from benchmarks.peers.workload import (
     CASES,
-    CONTEXTS,
     FILLERS,
     NAMES,
     RULE_COUNTRIES,
     TARGETED,
-    USERS,
     VARIANT,
     VARIANTS,
     Candidate,
+    pairs,
 )  # fmt: skip
 
 SHARDS = 10_000
@@ -115,7 +114,6 @@ def load() -> Candidate:
         call, name, default = calls[case]
         return [call(name, user, {**attributes}, default) for user, attributes in pairs]
 
-    pairs = list(zip(USERS, CONTEXTS, strict=True))
     return Candidate(
         "eppo-server-sdk",
         lambda user, attributes: (user, attributes),

@@ -8,15 +8,14 @@ from typing import Any
 import configkit.testing
 from benchmarks.peers.workload import (
     CASES,
-    CONTEXTS,
     FILLERS,
     NAMES,
     RULE_COUNTRIES,
     TARGETED,
-    USERS,
     VARIANT,
     VARIANTS,
     Candidate,
+    pairs,
 )  # fmt: skip
 from configkit.flags.client import Flags
 
@@ -47,6 +46,11 @@ def flags() -> Flags:
     return configkit.testing.memory({}, flags=FLAGS).__enter__().flags
 
 
+def question(flags: Flags, case: str) -> tuple[Callable[..., Any], str, Any]:
+    """Return what a case calls, and the name and the default that it gives."""
+    return (flags.value, NAMES[case], "none") if case == VARIANT else (flags.is_enabled, NAMES[case], False)
+
+
 def load() -> Candidate:
     """Return configkit with the workload loaded."""
     loaded = flags()
@@ -67,7 +71,6 @@ def _prebuilt(flags: Flags, case: str) -> Callable[[Sequence[Any]], list[Any]]:
 
 def _building(flags: Flags, case: str) -> Callable[[], list[Any]]:
     name = NAMES[case]
-    pairs = list(zip(USERS, CONTEXTS, strict=True))
     if case == VARIANT:
         return lambda: [flags.value(name, "none", user_id=user, context={**attributes}) for user, attributes in pairs]
     return lambda: [flags.is_enabled(name, user_id=user, context={**attributes}) for user, attributes in pairs]

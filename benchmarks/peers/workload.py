@@ -34,9 +34,6 @@ PLAIN, ROLLOUT, RULE, TARGETS, VARIANT, UNKNOWN = (
 CASES = (PLAIN, ROLLOUT, RULE, TARGETS, VARIANT, UNKNOWN)
 NAMES = {PLAIN: "plain", ROLLOUT: "rollout", RULE: "rule", TARGETS: "targets", VARIANT: "variant", UNKNOWN: "nobody-knows"}
 
-Ask = Callable[[str, Mapping[str, Any]], Any]
-"""Answers a case for a user and the attributes of the context, which is built anew for each call."""
-
 
 @dataclass(frozen=True)
 class Candidate:
@@ -72,9 +69,14 @@ def candidate(name: str, prepare: Callable[[str, dict[str, Any]], Any], question
     )
 
 
+def prepared(candidate: Candidate) -> list[Any]:
+    """Return all contexts as *candidate* takes them."""
+    return [candidate.prepare(user, attributes) for user, attributes in pairs]
+
+
 def check(candidate: Candidate) -> None:
     """Refuse to measure a client whose answers are not what the definitions say."""
-    contexts = [candidate.prepare(user, attributes) for user, attributes in zip(USERS, CONTEXTS, strict=True)]
+    contexts = prepared(candidate)
     for case in candidate.ask:
         answers = candidate.ask[case](contexts)
         if answers != candidate.ask_building[case]():
