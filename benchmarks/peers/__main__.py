@@ -14,8 +14,6 @@ PREBUILT, BUILDING = 2.0, 2.5
 """How many times as fast as the fastest peer configkit has to be."""
 OTHERS = ("statsig", "flagd", "growthbook", "configcat", "posthog", "launchdarkly", "unleash")
 PASSES = 2
-AGAIN = 3
-"""So often a case is measured that is below its bound: the machine may be doing something else."""
 
 
 def runs(candidate: Candidate, case: str, *, building: bool) -> Callable[[], None]:
@@ -38,12 +36,9 @@ def beside_the_fastest(peer: Candidate, own: Candidate) -> tuple[dict[str, dict[
     for building, bound in ((False, PREBUILT), (True, BUILDING)):
         for case in CASES:
             both = {candidate.name: runs(candidate, case, building=building) for candidate in (peer, own)}
+            figures = timing.ratios(both, batch_seconds=0.3)
             bounds = {own.name: bound}
-            for _ in range(AGAIN):
-                figures = timing.ratios(both, batch_seconds=0.3)
-                print(timing.table(title(case, building=building), figures, operations=len(USERS), bounds=bounds), flush=True)
-                if timing.met(figures, bounds):
-                    break
+            print(timing.table(title(case, building=building), figures, operations=len(USERS), bounds=bounds), flush=True)
             met = met and timing.met(figures, bounds)
             rates[title(case, building=building)] = {name: len(USERS) / figure.seconds for name, figure in figures.items()}
     return rates, met
