@@ -39,7 +39,7 @@ for each in (each for each in decisions() if each.now is None and type(each.valu
     plain = all(type(value) in (str, int, float, bool) for value in (each.context or {}).values())
     tally = compiled.tally(each.flag, each.variant)
     for again in (False, True):  # the first user id of its length takes the long way
-        before = tally[0]
+        before = tally.count
         try:
             short = compiled.switches[each.flag](each.user_id, each.context)
         except Exception:
@@ -47,7 +47,7 @@ for each in (each for each in decisions() if each.now is None and type(each.valu
                 raise
             continue
         assert short is each.value
-        assert tally[0] == before + 1
+        assert tally.count == before + 1
 """
 _SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.In: ast.NotIn,

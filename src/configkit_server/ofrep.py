@@ -48,7 +48,7 @@ class OfrepAnswers:
             return 400, failure(str(error), name)
         except Exception:  # noqa: BLE001  a context holds anything
             return 400, failure("INVALID_CONTEXT", name)
-        served.tally[0] += 1
+        served.tally.count += 1
         if flags.stale:
             return 200, _encoded(flags, served.evaluation, reason="STALE")
         return 200, served.shown or _kept(flags, served)
@@ -62,7 +62,7 @@ class OfrepAnswers:
                 served = decide(key, context)
                 shown = served.shown
                 if fresh and shown is not None:
-                    served.tally[0] += 1
+                    served.tally.count += 1
                     parts.append(shown)
                     continue
             except Exception:  # noqa: BLE001, S110  seen to by who does this for one flag

@@ -96,7 +96,7 @@ class Flags:
             served = decide(user_id, context)
             value = served.value
             if value.__class__ is default.__class__:
-                served.tally[0] += 1
+                served.tally.count += 1
                 return value
         except Exception:  # noqa: BLE001, S110
             pass
@@ -120,7 +120,7 @@ class Flags:
             served = self._fresh[name](user_id, context)  # type: ignore[misc]
             value = served.value
             if (default is None and value is not GUARDED) or value.__class__ is default.__class__:
-                served.tally[0] += 1
+                served.tally.count += 1
                 return served.evaluation
         except Exception:  # noqa: BLE001, S110
             pass
@@ -160,8 +160,8 @@ class Flags:
         current = self._current()
         counts: dict[str, dict[str, int]] = {}
         for (flag, variant), tally in sorted(current.tallies.items(), key=str) if current is not None else ():
-            if variant is not None and tally[0]:
-                counts.setdefault(flag, {})[variant] = tally[0]
+            if variant is not None and tally.count:
+                counts.setdefault(flag, {})[variant] = tally.count
         return counts
 
     def unknown(self) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from configkit import values
 from configkit.flags.evaluator import compile_flag, failed
-from configkit.flags.forms import Decide, Served
+from configkit.flags.forms import Decide, Served, Tally
 from configkit.flags.hashing import UndecidedError
 from configkit.flags.model import Evaluation, Flag
 from configkit.flags.operators import Context
@@ -22,7 +22,7 @@ NOT_COMPILED: Any = object()
 MAX_UNKNOWN = 1000
 """So many names that are no flags are remembered."""
 
-Tallies = dict[tuple[str, str | None], list[int]]
+Tallies = dict[tuple[str, str | None], Tally]
 """How often each variant of each flag was served."""
 
 
@@ -105,7 +105,7 @@ class CompiledSet:
             return failed(found.flag_name, found.environment, default, "TYPE_MISMATCH", found.version)
         if isinstance(found.value, dict | list):
             found = replace(found, value=values.copy(found.value))
-        served.tally[0] += 1
+        served.tally.count += 1
         return replace(found, reason="STALE") if self.stale else found
 
     def evaluate_all(
@@ -120,9 +120,9 @@ class CompiledSet:
         decide = self.table.get(name)
         return self._compile(name) if decide is NOT_COMPILED else decide
 
-    def tally(self, flag: str, variant: str | None) -> list[int]:
+    def tally(self, flag: str, variant: str | None) -> Tally:
         """Return where servings of *variant* of *flag* are counted."""
-        return self.tallies.setdefault((flag, variant), [0])
+        return self.tallies.setdefault((flag, variant), Tally())
 
     def note_unknown(self, name: str) -> None:
         """Remember that there is no flag *name*, so that asking for it again is as quick as for any other."""

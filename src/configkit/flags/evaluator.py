@@ -34,7 +34,7 @@ from typing import Any, Protocol
 
 from configkit.flags import bucketing, forms, switches
 from configkit.flags.definition import OFF, ON, kind_of
-from configkit.flags.forms import Decide, Hash, Outcome, Served
+from configkit.flags.forms import Decide, Hash, Outcome, Served, Tally
 from configkit.flags.hashing import Salt, UndecidedError
 from configkit.flags.model import Evaluation, Flag
 from configkit.flags.operators import Context, Predicate, compile_all, text_among
@@ -50,7 +50,7 @@ class Peers(Protocol):
     def decide(self, name: str) -> Decide | None:
         """Return the flag *name*; None: there is none."""
 
-    def tally(self, flag: str, variant: str | None) -> list[int]:
+    def tally(self, flag: str, variant: str | None) -> Tally:
         """Return where servings of *variant* of *flag* are counted."""
 
 

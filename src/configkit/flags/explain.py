@@ -77,7 +77,7 @@ def explain(
 def _decided(flags: CompiledSet, name: str, user_id: object, context: object, now: float) -> Evaluation:
     found = flags.evaluate(name, None, user_id, context, now=now)  # type: ignore[arg-type]
     if found.variant is not None:
-        flags.tally(name, found.variant)[0] -= 1
+        flags.tally(name, found.variant).count -= 1
     return found
 
 

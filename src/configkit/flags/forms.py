@@ -23,6 +23,19 @@ _END = 1 << 32
 _encode = str.encode
 
 
+class Tally:
+    """
+    How often a variant was served.
+
+    `tally.count += 1` needs no lock: CPython's threads take turns at calls and at the ends of loops, never within it.
+    """
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
 class Served:
     """
     One answer that a flag can give.
@@ -31,13 +44,13 @@ class Served:
         evaluation: The answer in full.
         value: Its value where that can be handed out as it is, or else `GUARDED`: objects are copied for each caller, and
             without an off variant it is the caller's default.
-        tally: How often its variant was served, in a list of one number that all answers with this variant share.
+        tally: How often its variant was served; all answers with this variant share it.
         shown: What a server makes of it, kept here by whoever shows it.
     """
 
     __slots__ = ("evaluation", "shown", "tally", "value")
 
-    def __init__(self, evaluation: Evaluation, tally: list[int], *, guarded: bool) -> None:
+    def __init__(self, evaluation: Evaluation, tally: Tally, *, guarded: bool) -> None:
         self.evaluation = evaluation
         self.value: Any = GUARDED if guarded else evaluation.value
         self.tally = tally

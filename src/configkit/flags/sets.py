@@ -151,8 +151,8 @@ class FlagSets:
         for environment in self.environments():
             current = self.peek(environment)
             for (flag, variant), tally in list(current.tallies.items()) if current is not None else ():
-                if variant is not None and tally[0]:
-                    counts.append((environment, flag, variant, tally[0]))
+                if variant is not None and tally.count:
+                    counts.append((environment, flag, variant, tally.count))
         return counts
 
     def status(self) -> dict[str, SetStatus]:

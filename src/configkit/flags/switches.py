@@ -36,7 +36,7 @@ def of(decide: Decide) -> Switch:
         served = decide(key, context)
         value = served.value
         if value is True or value is False:
-            served.tally[0] += 1
+            served.tally.count += 1
             return value
         raise LongWayError
 
@@ -48,7 +48,7 @@ def always(served: Served) -> Switch:
     value, tally = served.value, served.tally
 
     def always(key: Any, context: Context | None) -> bool:  # noqa: ARG001
-        tally[0] += 1
+        tally.count += 1
         return value  # type: ignore[no-any-return]
 
     return always
@@ -61,9 +61,9 @@ def in_two(salt: Salt, threshold: int, below: Served, above: Served) -> Switch:
     def in_two(key: Any, context: Context | None) -> bool:  # noqa: ARG001
         encoded = _encode(key)
         if mmh3_32_uintdigest(heads[len(encoded)] + encoded) < threshold:
-            low_tally[0] += 1
+            low_tally.count += 1
             return low  # type: ignore[no-any-return]
-        high_tally[0] += 1
+        high_tally.count += 1
         return high  # type: ignore[no-any-return]
 
     return in_two
@@ -79,16 +79,16 @@ def among(attribute: str, texts: frozenset[str], salt: Salt, threshold: int, bel
             if context[attribute] in texts:  # type: ignore[index]
                 encoded = _encode(key)
                 if mmh3_32_uintdigest(heads[len(encoded)] + encoded) < threshold:
-                    low_tally[0] += 1
+                    low_tally.count += 1
                     return low  # type: ignore[no-any-return]
-                high_tally[0] += 1
+                high_tally.count += 1
                 return high  # type: ignore[no-any-return]
         except KeyError:  # without the attribute
             pass
         except TypeError:
             if context is not None:
                 raise
-        other_tally[0] += 1
+        other_tally.count += 1
         return other  # type: ignore[no-any-return]
 
     return among
@@ -102,9 +102,9 @@ def targets(users: frozenset[str], served: Served, rest: Served) -> Switch:
         if key.__class__ is not str:
             raise LongWayError
         if key in users:
-            chosen_tally[0] += 1
+            chosen_tally.count += 1
             return chosen  # type: ignore[no-any-return]
-        other_tally[0] += 1
+        other_tally.count += 1
         return other  # type: ignore[no-any-return]
 
     return targets

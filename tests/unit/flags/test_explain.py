@@ -36,9 +36,9 @@ def test_the_golden_decisions_are_explained(golden: CompiledSet) -> None:
 def test_explaining_never_raises_counts_nothing_and_agrees(flag: Flag, user: Any, context: Any) -> None:
     compiled = set_of(flag)
     wanted = compiled.evaluate("f", None, user, context, now=0.0)
-    before = {name: tally[0] for name, tally in compiled.tallies.items()}
+    before = {name: tally.count for name, tally in compiled.tallies.items()}
     found = explain(compiled, "f", user, context, now=0.0)
-    assert {name: tally[0] for name, tally in compiled.tallies.items() if tally[0]} == {
+    assert {name: tally.count for name, tally in compiled.tallies.items() if tally.count} == {
         name: count for name, count in before.items() if count
     }
     assert (found.evaluation.variant, found.evaluation.reason, found.evaluation.rule) == (
