@@ -1,15 +1,14 @@
 """
 Whether the golden decisions notice a changed engine: each mutant is one small change of its source, and has to be noticed.
 
-`python -m benchmarks.mutation` takes a few minutes and is no part of what must pass. Mutants are made and chosen with a
-fixed seed; one is killed where the golden decisions are answered differently, raise, or do not end.
+`python -m benchmarks.mutation` takes a few minutes and is no part of what must pass. It tries every mutant that it can
+make, so nothing is left to chance; one is killed where the golden decisions are answered differently, raise, or do not end.
 """
 
 from __future__ import annotations
 
 import ast
 import os
-import random
 import shutil
 import subprocess
 import sys
@@ -19,35 +18,20 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 MODULES = ("evaluator", "forms", "switches", "hashing", "operators", "bucketing", "ramps", "targeting")
-MOST = 250
 SECONDS = 20.0
 BOUND = 0.90
 _CHECK = """
-import json
-from pathlib import Path
-from configkit.flags.bucketing import bucket
 from configkit.flags.compiled import compile_set
-from tests.flag_vectors import decisions, flag_set, same
-for each in json.loads(Path("tests/vectors/flags.json").read_text(encoding="utf-8"))["buckets"]:
-    assert bucket(each["salt"], each["key"]) == each["bucket"]
-compiled = compile_set(flag_set())
-for each in decisions():
-    found = compiled.evaluate(each.flag, each.default, each.user_id, each.context, now=each.now)
-    assert (found.value, found.variant, found.reason, found.error_code, found.rule) == each.outcome
-    assert same(found.value, each.value)
-for each in (each for each in decisions() if each.now is None and type(each.value) is bool and each.variant is not None):
-    plain = all(type(value) in (str, int, float, bool) for value in (each.context or {}).values())
-    tally = compiled.tally(each.flag, each.variant)
-    for again in (False, True):  # the first user id of its length takes the long way
-        before = tally.count
-        try:
-            short = compiled.switches[each.flag](each.user_id, each.context)
-        except Exception:
-            if again and plain and type(each.user_id) is str and 0 < len(each.user_id) < 200:
-                raise
-            continue
-        assert short is each.value
-        assert tally.count == before + 1
+from tests.flag_vectors import flag_set
+from tests.unit.flags import test_bucketing, test_vectors
+for vector in test_bucketing.VECTORS["buckets"]:
+    test_bucketing.test_hash_and_bucket_are_those_of_flagd(vector)
+test_vectors.test_the_core_decides_as_the_golden_data_says(compile_set(flag_set()))
+test_vectors.test_the_library_decides_as_the_golden_data_says(test_vectors.library())
+test_vectors.test_every_variant_that_is_served_is_counted_once(compile_set(flag_set()))
+test_vectors.test_what_was_asked_before_takes_the_short_way_and_is_counted(compile_set(flag_set()))
+with test_vectors.pytest.MonkeyPatch.context() as patch:
+    test_vectors.test_user_ids_of_a_length_that_was_seen_are_hashed_without_a_call(compile_set(flag_set()), patch)
 """
 _SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.In: ast.NotIn,
@@ -60,6 +44,7 @@ _TURNED = {"min": "max", "max": "min", "any": "all", "all": "any"}
 
 def _places(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
     """Yield what can be changed, and how: never docstrings and annotations."""
+    seen = set()
     for function in ast.walk(tree):
         if not isinstance(function, ast.FunctionDef):
             continue
@@ -67,6 +52,9 @@ def _places(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
             if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
                 continue
             for node in ast.walk(statement):
+                if id(node) in seen:  # of a function within a function
+                    continue
+                seen.add(id(node))
                 if isinstance(node, ast.Compare) and type(node.ops[0]) in _SWAPS:
                     yield node, "compare"
                 elif isinstance(node, ast.BoolOp | ast.BinOp) and type(node.op) in _SWAPS:
@@ -115,8 +103,7 @@ def mutants() -> list[tuple[str, str, str]]:
             _change(node, how)
             line = getattr(node, "lineno", 0)
             made.append((module, f"{module}.py:{line} {how}: {before}", ast.unparse(ast.fix_missing_locations(tree))))
-    random.Random(1).shuffle(made)
-    return made[:MOST]
+    return made
 
 
 def is_killed(package: Path) -> bool:
