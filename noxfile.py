@@ -27,9 +27,9 @@ def install(session: nox.Session, *groups: str) -> None:
     session.install("-q", "-c", "constraints.txt", "-e", ".[all]", *arguments)
 
 
-def provide_servers(session: nox.Session) -> None:
-    """Where CI is true, install and start all real servers; one that is missing fails the run. Elsewhere, use those that run."""
-    if os.environ.get("CI") == "true":
+def provide_servers(session: nox.Session, *, here: bool = os.environ.get("CI") == "true") -> None:
+    """If *here*, install and start all real servers; one that is missing fails the run. Otherwise those that run are used."""
+    if here:
         if not Path(".services/env").exists():
             session.notify("services", ["stop"])  # after the last session, however they end
         session.run(sys.executable, "-m", "scripts.services", "start", external=True)
@@ -108,7 +108,7 @@ def demo(session: nox.Session) -> None:
     session.run("configkit", "demo", *session.posargs)
 
 
-BENCHMARKS = ("flags", "floors", "spread", "config", "http", "direct", "changes", "openfeature", "ofrep", "worst")
+BENCHMARKS = ("flags", "floors", "spread", "config", "http", "changes", "openfeature", "ofrep", "worst", "direct")
 PEERS = ("peers", "peers.loading", "peers.imports", "peers.fastfeature")
 """Those that measure beside other clients."""
 
@@ -122,6 +122,8 @@ def bench(session: nox.Session) -> None:
         session.install("-q", "-r", "benchmarks/peers/requirements.txt")
     missed = []
     for name in chosen:
+        if name == "direct":
+            provide_servers(session, here=True)
         try:
             session.run("python", "-m", f"benchmarks.{name}")
         except nox.command.CommandFailed:
