@@ -108,7 +108,7 @@ def demo(session: nox.Session) -> None:
     session.run("configkit", "demo", *session.posargs)
 
 
-BENCHMARKS = ("flags", "floors", "spread", "config", "http", "changes", "openfeature", "ofrep", "worst", "direct")
+BENCHMARKS = ("flags", "floors", "spread", "scale", "config", "http", "changes", "openfeature", "ofrep", "worst", "direct")
 PEERS = ("peers", "peers.loading", "peers.imports", "peers.fastfeature")
 """Those that measure beside other clients."""
 

@@ -39,11 +39,21 @@ FLAGS = FlagSet(
 class OneSet:
     """A store that holds one set and answers loads only."""
 
+    def __init__(self, loaded: FlagSet) -> None:
+        self._loaded = loaded
+
     def load(self, environment: str, known_version: int | None = None) -> FlagSet | None:  # noqa: ARG002  the port's
-        return None if known_version == FLAGS.version else FLAGS
+        return None if known_version == self._loaded.version else self._loaded
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"this store only loads: {name}")
+
+
+def library(loaded: FlagSet) -> Flags:
+    """Return the library's flags, with *loaded* in the process."""
+    sets = FlagSets(OneSet(loaded), Calls(workers=0))
+    sets.ensure(loaded.environment)
+    return Flags(sets, loaded.environment)
 
 
 def floor_function() -> Callable[..., bool]:
@@ -74,9 +84,7 @@ def for_all_users(call: Callable[..., object], name: str) -> Callable[[], None]:
 
 
 def main() -> int:
-    sets = FlagSets(OneSet(), Calls(workers=0))
-    sets.ensure("production")
-    flags = Flags(sets, "production")
+    flags = library(FLAGS)
     floor = floor_function()
     assert [floor("new_ui", user_id=user) for user in USERS] == [flags.is_enabled("new_ui", user_id=user) for user in USERS]
     compiled = compile_set(FLAGS)

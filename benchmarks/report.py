@@ -59,6 +59,13 @@ def loading(found: dict[str, dict[str, list[float]]]) -> str:
     return table(["", *(f"{int(size):,} flags" for size in sizes)], rows)
 
 
+def scale(found: dict[str, list[tuple[int, float]]]) -> str:
+    """Return a table of nanoseconds by number of flags, or of targeted users."""
+    sizes = [size for size, _ in next(iter(found.values()))]
+    rows = [[f"of {what}", *(f"{seconds * 1e9:.0f} ns" for _, seconds in points)] for what, points in found.items()]
+    return table(["by the number", *(f"{size:,}" for size in sizes)], rows)
+
+
 def imports(found: dict[str, float]) -> str:
     """Return a table of milliseconds."""
     rows = [[name, f"{seconds * 1000:.0f} ms"] for name, seconds in sorted(found.items(), key=lambda each: each[1])]
@@ -102,6 +109,13 @@ With the context made for each call:
 
 {building}
 
+What an evaluation costs does not depend on how many flags there are, and hardly on how many users a flag names (by `is_enabled`, of
+flags at 30 %, and of one flag, asked for users that it names as often as for others):
+
+{scale}
+
+![Time of an evaluation](benchmarks/scale.svg)
+
 ## Loading
 
 From the document as it comes over the network until the first flag is decided, each in a process of its own; the memory is what
@@ -126,9 +140,9 @@ One worker, {connections} connections, a hundred flags, beside another server in
 ## More of them
 
 `nox -s bench -- NAME` runs one: `floors` (each case beside the shortest client that could be written by hand), `spread` (how even
-the time of calls is, and what threads do to it), `flags`, `config`, `http`, `direct`, `changes`, `openfeature`, `ofrep` and `worst`
-(the costliest rules that are accepted). Each fails below its bounds. `python -m benchmarks.mutation` shows that the golden
-decisions in `tests/vectors/engine.json` notice nearly every small change of the engine.
+the time of calls is, and what threads do to it), `flags`, `scale`, `config`, `http`, `direct`, `changes`, `openfeature`, `ofrep`
+and `worst` (the costliest rules that are accepted). Each fails below its bounds. `python -m benchmarks.mutation` shows that the
+golden decisions in `tests/vectors/engine.json` notice nearly every small change of the engine.
 """
 
 
@@ -137,7 +151,8 @@ def main() -> int:
     loaded: Any = results.kept("loading")
     imported: Any = results.kept("imports")
     asked: Any = results.kept("fastfeature")
-    if None in (rates, loaded, imported, asked):
+    scaled: Any = results.kept("scale")
+    if None in (rates, loaded, imported, asked, scaled):
         print("some figures are missing: run nox -s bench", file=sys.stderr)
         return 1
     CHARTS.mkdir(exist_ok=True)
@@ -145,6 +160,8 @@ def main() -> int:
     (CHARTS / "cases.svg").write_text(charts.bars("Evaluations a second", groups, OWN, "/s"), encoding="utf-8")
     series = {name: [(float(size), seconds * 1000) for size, (seconds, _) in by.items()] for name, by in loaded.items()}
     (CHARTS / "loading.svg").write_text(charts.lines("Time to load flags", series, "ms", "flags"), encoding="utf-8")
+    curves = {f"by {what}": [(size, seconds * 1e9) for size, seconds in points] for what, points in scaled.items()}
+    (CHARTS / "scale.svg").write_text(charts.lines("Time of an evaluation", curves, "ns", "flags, users"), encoding="utf-8")
     page = PAGE.format(
         date=f"{datetime.now(UTC):%Y-%m-%d}",
         cores=os.cpu_count(),
@@ -153,6 +170,7 @@ def main() -> int:
         versions=_versions(),
         prebuilt=cases(rates, building=False),
         building=cases(rates, building=True),
+        scale=scale(scaled),
         loading=loading(loaded),
         imports=imports(imported),
         remote=remote(asked["rates"]),
