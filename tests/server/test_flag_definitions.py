@@ -87,6 +87,10 @@ def ruled(condition: dict[str, Any]) -> dict[str, Any]:
         (ruled({"attribute": "a", "operator": "matches", "values": ["(?=x)"]}), "/rules/0/conditions/0/values/0"),
         (ruled({"attribute": "a", "operator": "matches", "values": ["((a{9}){999}){9}"]}), "/rules/0/conditions/0/values/0"),
         (ruled({"attribute": "a", "operator": "in", "values": ["x"] * 10_001}), "/rules/0/conditions/0/values"),
+        (
+            {"rules": [{"conditions": [{"attribute": f"a{n}", "operator": "exists"} for n in range(10_000)], "variant": "on"}]},
+            "/rules/0/conditions",
+        ),
         (ruled(deep(6)), "/rules/0/conditions/0/all/0/all/0/all/0/all/0/all/0"),
         ({"rules": [{"conditions": [GERMANS] * 1001, "variant": "on"}]}, "/rules/0/conditions"),
         ({"rules": [{"conditions": [GERMANS] * 100, "variant": "on"}]}, "/rules/0/conditions"),
@@ -107,6 +111,16 @@ def test_a_regular_expression_that_explodes_elsewhere_is_decided_at_once(server:
     fields = ruled({"attribute": "a", "operator": "matches", "values": ["^(a+)+$"]})
     assert server.http.post(FLAGS, json={"name": "f", **PLACE, "is_enabled": True, **fields}).status_code == 201
     assert decided(server, "f", "u", a="a" * 1000 + "!") == (False, "off", "DEFAULT", None)
+
+
+@pytest.mark.parametrize("path", ["/evaluate", "/evaluate?explain=true", "/evaluate/batch"])
+def test_a_context_of_ten_thousand_attributes_is_refused(server: Deployed, path: str) -> None:
+    context = {f"a{number}": number for number in range(10_000)}
+    names = {} if path.endswith("batch") else {"flag_name": "f"}
+    answer = server.http.post(FLAGS + path, json={**PLACE, **names, "user_id": "ann", "context": context})
+    found = problem(answer, 422, "invalid")["errors"]
+    assert [each["pointer"] for each in found] == ["/context"]
+    assert "1000" in found[0]["detail"]
 
 
 def test_circles_are_refused(server: Deployed) -> None:

@@ -94,6 +94,7 @@ def test_without_an_off_variant_the_callers_own_default_is_meant(filled: Deploye
         ("share", {}, 400, "TARGETING_KEY_MISSING"),
         ("share", {"context": {"targetingKey": 1.5}}, 400, "INVALID_CONTEXT"),
         ("share", {"context": [1]}, 400, "INVALID_CONTEXT"),
+        ("share", {"context": {f"a{number}": number for number in range(10_000)}}, 400, "INVALID_CONTEXT"),
     ],
 )
 def test_failures_are_in_its_own_words(filled: Deployed, name: str, body: Any, status: int, code: str) -> None:

@@ -19,6 +19,9 @@ MAX_TEXT = 1024
 MAX_PATTERN = 256
 MAX_LIST = 16
 """Items of a list in a context; a longer one matches nothing."""
+MAX_ATTRIBUTES = 1000
+"""Of a context that comes over the network."""
+TOO_MANY_ATTRIBUTES = f"a context has at most {MAX_ATTRIBUTES} attributes; send those that rules look at"
 MAX_PREREQUISITES = 16
 MAX_DEPENDENCIES = 32
 """Flags and segments that are decided for one flag, counted as often as each is."""

@@ -11,6 +11,7 @@ from pydantic_core import to_json
 from configkit.errors import ConflictError
 from configkit.flags.compiled import CompiledSet
 from configkit.flags.explain import explain
+from configkit.flags.limits import MAX_ATTRIBUTES
 from configkit.flags.model import Flag
 from configkit.flags.targeting import MAX_USER_ID
 from configkit.names import check_key
@@ -75,7 +76,7 @@ async def _question(body: dict[str, Any], call: Call) -> tuple[str, str, str | N
         and type(name) is str
         and type(environment) is str
         and (user_id is None or (type(user_id) is str and len(user_id) <= MAX_USER_ID and "\0" not in user_id))
-        and (context is None or type(context) is dict)
+        and (context is None or (type(context) is dict and len(context) <= MAX_ATTRIBUTES))
         and environment in call.environments
     ):
         check_key(name, pointer="/flag_name")

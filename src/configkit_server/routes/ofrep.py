@@ -9,6 +9,7 @@ from mmh3 import mmh3_x64_128_digest
 from pydantic_core import to_json
 
 from configkit.errors import InvalidDocumentError
+from configkit.flags.limits import MAX_ATTRIBUTES, TOO_MANY_ATTRIBUTES
 from configkit.names import check_key
 from configkit_server import etags
 from configkit_server.answers import NO_STORE, PRIVATE, Answer
@@ -48,7 +49,11 @@ async def _context(call: Call) -> Mapping[str, Any] | bytes:
     except ProblemError as error:
         return failure("PARSE_ERROR", details=error.detail)
     context = document.get("context", {})
-    return context if isinstance(context, dict) else failure("INVALID_CONTEXT")
+    if not isinstance(context, dict):
+        return failure("INVALID_CONTEXT")
+    if len(context) > MAX_ATTRIBUTES:
+        return failure("INVALID_CONTEXT", details=TOO_MANY_ATTRIBUTES)
+    return context
 
 
 async def evaluate_flag(service: Service, call: Call) -> Answer:

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 from pydantic import Field, WithJsonSchema
 
 from configkit import names
+from configkit.errors import InvalidDocumentError
+from configkit.flags import limits
 from configkit.flags.model import MAX_TARGET_USERS, Evaluation, Flag
 from configkit.flags.percentages import check_percentage
 from configkit.flags.targeting import MAX_USER_ID
@@ -28,6 +30,12 @@ def _target(value: str) -> str:
     return names.check_text(value, limit=MAX_USER_ID, pointer="", empty=False)
 
 
+def _few_attributes(value: dict[str, Any]) -> dict[str, Any]:
+    if len(value) > limits.MAX_ATTRIBUTES:
+        raise InvalidDocumentError(limits.TOO_MANY_ATTRIBUTES, pointer="")
+    return value
+
+
 _TEXT = {"type": "string", "pattern": "^[^\\u0000]*$"}
 Description = Annotated[str, checked(_description), WithJsonSchema({**_TEXT, "maxLength": 4096})]
 Percentage = Annotated[
@@ -39,6 +47,9 @@ Percentage = Annotated[
 ]
 UserId = Annotated[str, checked(check_user), WithJsonSchema({**_TEXT, "maxLength": MAX_USER_ID})]
 TargetUser = Annotated[str, checked(_target), WithJsonSchema({**_TEXT, "minLength": 1, "maxLength": MAX_USER_ID})]
+Context = Annotated[
+    dict[str, Any], checked(_few_attributes), WithJsonSchema({"type": "object", "maxProperties": limits.MAX_ATTRIBUTES})
+]
 TargetUsers = Annotated[list[TargetUser], Field(max_length=MAX_TARGET_USERS, fail_fast=True)]
 
 
@@ -96,7 +107,7 @@ class Evaluate(Body):
     flag_name: Key
     environment: Environment
     user_id: UserId | None = None
-    context: dict[str, Any] | None = None
+    context: Context | None = None
 
 
 class EvaluateBatch(Body):
@@ -105,7 +116,7 @@ class EvaluateBatch(Body):
     environment: Environment
     flag_names: list[Key] | None = Field(None, max_length=500)
     user_id: UserId | None = None
-    context: dict[str, Any] | None = None
+    context: Context | None = None
 
 
 class FeatureFlag(Document):

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from configkit_server.wire.flags import Context
 from configkit_server.wire.text import Document
 
 
@@ -14,7 +15,7 @@ class OfrepContext(BaseModel):
 
     model_config = ConfigDict(extra="allow", strict=True)
 
-    context: dict[str, Any] = Field(default_factory=dict)
+    context: Context = Field(default_factory=dict)
 
 
 class OfrepEvaluation(Document):
