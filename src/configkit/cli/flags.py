@@ -92,8 +92,9 @@ def show(session: Session, name: Name) -> None:
         "version": flag.version,
         "updated": flag.updated_at,
     }
+    width = max(12, *map(len, facts))
     for fact, value in facts.items():
-        session.out.line(f"{fact:<12} {cell_text(value)}")
+        session.out.line(f"{fact:<{width}} {cell_text(value)}")
 
 
 command(app, "get", without=["service"], hidden=True)(show)
