@@ -41,6 +41,7 @@ Fields = Annotated[
 ]
 Expected = Annotated[int | None, typer.Option("--expected-version", min=1, help="Only if the flag is at this version.")]
 
+_NO_FIELDS = ("name", "environment", "expected_version", "self")
 _EXIT_CODES = {"FLAG_NOT_FOUND": NOT_FOUND, "TARGETING_KEY_MISSING": INVALID, "INVALID_CONTEXT": INVALID}
 
 
@@ -111,12 +112,8 @@ def create(
     field: Fields = None,
 ) -> None:
     """Create the flag NAME in the environment."""
-    fields = fields_of(field) | {
-        "is_enabled": enabled,
-        "rollout_percentage": percentage,
-        "target_users": user,
-        "description": description,
-    }
+    options = {"is_enabled": enabled, "rollout_percentage": percentage, "target_users": user, "description": description}
+    fields = options | fields_of(field)
     with session.kit() as kit:
         flag = kit.flags.create(name, **{each: value for each, value in fields.items() if value is not None})
     session.out.done(f"{flag.environment}/{name}: version {flag.version} created, {_state(flag)}", wire(flag))
@@ -224,7 +221,9 @@ def fields_of(given: list[str] | None) -> dict[str, Any]:
     for each in given or ():
         name, equals, text = each.partition("=")
         if not equals:
-            raise InvalidDocumentError("--field takes NAME=JSON")
+            raise InvalidDocumentError(f"--field takes NAME=JSON, and not {each!r}")
+        if name in _NO_FIELDS:
+            raise InvalidDocumentError(f"--field {name}: not a field that can be changed")
         fields[name] = _json(text, f"--field {name}")
     return fields
 
@@ -260,6 +259,8 @@ def evaluation_document(found: Evaluation) -> dict[str, Any]:
 def _share(flag: Flag) -> str:
     if flag.kind == SEGMENT:
         return "segment"
+    if flag.schedule and "ramp" in flag.schedule:
+        return "ramp"
     return f"{flag.rollout_percentage:g} %" if flag.variants is None else counted(len(flag.variants), "variant")
 
 

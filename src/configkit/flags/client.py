@@ -30,6 +30,8 @@ _ADVICE = {
     "TYPE_MISMATCH": "its values are of another type than the caller's default, which is answered",
     "PARSE_ERROR": "this release cannot read it, or what it depends on leads in a circle; the caller's default is answered",
     "GENERAL": "looking at what was given failed; the caller's default is answered",
+    "DEFAULT": "is_enabled got a default that is neither True nor False, which counts as False; "
+    "pass user_id and context by their names",
     "PROVIDER_NOT_READY": "no flags could be loaded yet; the caller's default is answered",
 }
 
@@ -74,16 +76,20 @@ class Flags:
 
         Args:
             default: The answer where there is no decision: the flag is unknown, nothing was loaded yet, or it is on for
-                a share of the users and *user_id* is missing. A disabled flag is off, whatever the default.
+                a share of the users and *user_id* is missing. A disabled flag is off, whatever the default. Anything but
+                True and False (a context that was passed by place, say) is logged once and counts as False.
         """
         # What is rare raises here, and is seen to in `_evaluate`; what is left is one look-up and one call.
         try:
             switch = self._switches[name]
             if switch is None:
-                return default
+                return default is True
             return switch(user_id, context)
         except Exception:  # noqa: BLE001, S110
             pass
+        if default is not True and default is not False:
+            self._report_default(name)
+            default = False
         value = self._evaluate(name, default, user_id, context).value
         return default if value is None else bool(value)
 
@@ -266,8 +272,14 @@ class Flags:
         code = answer.error_code
         if code == "FLAG_NOT_FOUND" and current is not None and answer.flag_name not in current.table:
             current.note_unknown(answer.flag_name)
-        occasion = ("" if code == "PROVIDER_NOT_READY" else answer.flag_name, code)
-        if occasion in self._reported or len(self._reported) >= MAX_REPORTED:
+        self._report_once("" if code == "PROVIDER_NOT_READY" else answer.flag_name, answer.flag_name, code or "")
+
+    def _report_default(self, name: object) -> None:
+        shown = str.__str__(name) if isinstance(name, str) else type(name).__name__
+        self._report_once(shown, shown, "DEFAULT")
+
+    def _report_once(self, occasion: str, name: str, code: str) -> None:
+        if (occasion, code) in self._reported or len(self._reported) >= MAX_REPORTED:
             return
-        self._reported.add(occasion)
-        logger.warning("flag %.255r of %s: %s", answer.flag_name, answer.environment, _ADVICE[code or ""])
+        self._reported.add((occasion, code))
+        logger.warning("flag %.255r of %s: %s", name, self._environment, _ADVICE[code])

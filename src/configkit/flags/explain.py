@@ -118,7 +118,12 @@ class _Walk:
         for each in self._flag.prerequisites:
             found = self._answer_of(each["flag"])
             holds = found is not None and found.variant in each["variants"] and found.reason != "DISABLED"
-            said = "is not there" if found is None else f"answers {found.variant or found.error_code} ({found.reason})"
+            if found is None:
+                said = "is not there"
+            elif found.reason == "DISABLED":
+                said = "is off"
+            else:
+                said = f"answers {found.variant or found.error_code} ({found.reason})"
             self._say("prerequisite", f"{each['flag']} {said}; needed: {' or '.join(each['variants'])}", holds=holds)
             if not holds:
                 return False

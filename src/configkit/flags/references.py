@@ -53,7 +53,7 @@ def _walk(name: str, find: Find, way: tuple[str, ...], count: list[int]) -> None
 
 def check_references(flag: Flag, find: Find) -> None:
     """
-    Refuse *flag* if what it depends on is not there, is of the wrong kind, or leads in a circle.
+    Refuse *flag* if what it depends on is not there, is of the wrong kind, lacks a variant, or leads in a circle.
 
     Args:
         find: Returns another flag of the environment; None: there is none.
@@ -64,15 +64,24 @@ def check_references(flag: Flag, find: Find) -> None:
     for index, each in enumerate(flag.prerequisites):
         pointer = f"/prerequisites/{index}/flag"
         found = find(each["flag"])
-        if found is None or found.kind == SEGMENT:
+        if found is None:
             raise InvalidDocumentError(f"there is no flag {each['flag']} in {flag.environment}; create it first", pointer=pointer)
+        if found.kind == SEGMENT:
+            remedy = f"{each['flag']} is a segment; a rule with in_segment asks for it"
+            raise InvalidDocumentError(remedy, pointer=pointer)
         _check_way(each["flag"], flag, find, pointer)
+        lacking = [variant for variant in each["variants"] if variant not in found.values]
+        if lacking:
+            remedy = f"{each['flag']} has no variant {lacking[0]}; it has: {', '.join(found.values)}"
+            raise InvalidDocumentError(remedy, pointer=f"/prerequisites/{index}/variants")
     for index, rule in enumerate(flag.rules):
         pointer = f"/rules/{index}/conditions"
         for name in segments_of(rule["conditions"]):
             found = find(name)
-            if found is None or found.kind != SEGMENT:
+            if found is None:
                 raise InvalidDocumentError(f"there is no segment {name} in {flag.environment}; create it first", pointer=pointer)
+            if found.kind != SEGMENT:
+                raise InvalidDocumentError(f"{name} is a flag and no segment; prerequisites ask for it", pointer=pointer)
     _check_way(flag.name, flag, find, "/prerequisites")
 
 
@@ -101,6 +110,27 @@ def check_unused(name: str, flags: Iterable[Flag]) -> None:
     if dependants:
         shown = ", ".join(dependants[:5]) + (" and others" if len(dependants) > 5 else "")
         raise InvalidDocumentError(f"these depend on it: {shown}; change them first", pointer="/name")
+
+
+def check_needed(changed: Flag, before: Flag, flags: Callable[[], Iterable[Flag]]) -> None:
+    """
+    Refuse a change that takes away variants which others have to be answered.
+
+    Args:
+        flags: Returns those of the environment; called only where variants are taken away.
+
+    Raises:
+        InvalidDocumentError: Some of them need one.
+    """
+    gone = before.values.keys() - changed.values.keys()
+    if not gone:
+        return
+    for flag in flags():
+        for each in flag.prerequisites:
+            needed = sorted(gone.intersection(each["variants"])) if each["flag"] == changed.name else []
+            if needed and flag.name != changed.name:
+                remedy = f"{flag.name} depends on its variant {needed[0]}; change that first"
+                raise InvalidDocumentError(remedy, pointer="/variants")
 
 
 def in_order(flags: Iterable[Flag]) -> list[Flag]:

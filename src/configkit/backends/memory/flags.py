@@ -10,7 +10,7 @@ from typing import Any
 from configkit.backends.memory.journal import Change, MemoryJournal
 from configkit.errors import ConflictError, NotFoundError
 from configkit.flags.model import Flag
-from configkit.flags.references import check_references, check_unused
+from configkit.flags.references import check_needed, check_references, check_unused
 from configkit.flags.snapshot import FlagChanges, FlagSet
 from configkit.models import FlagChanged, Origin, Page
 
@@ -82,7 +82,9 @@ class MemoryFlagStore:
         """Apply *changes*. Raises `NotFoundError`, `ConflictError` or `InvalidDocumentError`."""
         with self._journal.change() as change:
             flag = self._found(environment, name, expected_version)
-            return self._write(flag.with_changes(changes), origin, change, "update")
+            changed = flag.with_changes(changes)
+            check_needed(changed, flag, self._environments[environment].flags.values)
+            return self._write(changed, origin, change, "update")
 
     def delete(self, environment: str, name: str, *, origin: Origin, expected_version: int | None = None) -> None:
         """Remove the flag. Raises `NotFoundError` or `ConflictError`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from configkit.backends.sql.schema import flag_tombstone as tombstone
 from configkit.errors import ConflictError, InvalidDocumentError, NotFoundError, UnavailableError
 from configkit.flags.documents import extension_of
 from configkit.flags.model import Flag
-from configkit.flags.references import check_references, check_unused
+from configkit.flags.references import check_needed, check_references, check_unused
 from configkit.flags.snapshot import FlagChanges, FlagMap, FlagSet, Unread
 from configkit.models import Origin, Page
 
@@ -128,8 +128,10 @@ class SqlFlagStore:
         """Apply *changes*. Raises `NotFoundError`, `ConflictError` or `InvalidDocumentError`."""
         with self._database.writing("update a flag", "flags", environment) as connection:
             now = self._database.moment(connection).now
-            changed = self._found(connection, environment, name, expected_version).with_changes(changes)
+            before = self._found(connection, environment, name, expected_version)
+            changed = before.with_changes(changes)
             check_references(changed, self._finder(connection, environment))
+            check_needed(changed, before, lambda: self._defined(connection, environment))
             written = replace(changed, version=_count(connection, environment), updated_at=now)
             connection.execute(update(_flag).where(_is(written)).values(**self._stored(written)))
             record(connection, now, origin, _change("update", written))
@@ -140,13 +142,18 @@ class SqlFlagStore:
         with self._database.writing("delete a flag", "flags", environment) as connection:
             now = self._database.moment(connection).now
             gone = self._found(connection, environment, name, expected_version)
-            if self._database.revision >= WITH_DEFINITIONS:
-                check_unused(name, _flags_of(connection.execute(_DEFINED, {"environment": environment}).all()).values())
+            check_unused(name, self._defined(connection, environment))
             counted = replace(gone, version=_count(connection, environment))
             connection.execute(delete(_flag).where(_is(gone)))
             if self._database.revision >= WITH_DEFINITIONS:
                 _bury(connection, counted)
             record(connection, now, origin, _change("delete", counted, deleted=True))
+
+    def _defined(self, connection: Connection, environment: str) -> Iterable[Flag]:
+        """Return the flags that have more than the plain form, which those that depend on others do."""
+        if self._database.revision < WITH_DEFINITIONS:
+            return ()
+        return _flags_of(connection.execute(_DEFINED, {"environment": environment}).all()).values()
 
     def _row(self, connection: Connection, environment: str, name: str) -> Row | None:
         return connection.execute(self._readable(_READ), {"environment": environment, "name": name}).one_or_none()

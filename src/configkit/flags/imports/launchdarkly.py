@@ -141,7 +141,7 @@ def _segment(name: str, given: Mapping[str, Any], environment: str, findings: Fi
             findings.reshuffled(name, f"{at}/weight")
             mapped["percentage"] = a_number(rule["weight"], f"{at}/weight") * 100 / _TOTAL
             mapped |= _bucketing(rule, at)
-        rules.append(mapped)
+        rules += _with_and_without(mapped) if rule.get("weight") else [mapped]
     targets = {"off": tuple(excluded)} if excluded else {}
     return Flag(name, environment, kind=SEGMENT, target_users=tuple(included), targets=targets, rules=tuple(rules))
 
@@ -162,10 +162,13 @@ class _Reader:
         if not isinstance(given.get("on"), bool):
             raise UnmappableError("/on", "true or false is expected; perhaps the flag is not in this environment")
         rest = self._outcome(an_object(given.get("fallthrough"), "/fallthrough"), "/fallthrough")
-        rules = [self._rule(an_object(each, f"/rules/{n}"), n) for n, each in enumerate(a_list(given.get("rules"), "/rules"))]
+        rules = []
+        for number, each in enumerate(a_list(given.get("rules"), "/rules")):
+            rules += self._rules(an_object(each, f"/rules/{number}"), number)
         if "bucket_by" in rest:
-            rules.append({"name": "fallthrough", "conditions": [], **rest})
-            rest = {"variant": rest["split"][0]["variant"]}
+            hashed, without = _with_and_without({"name": "fallthrough", "conditions": [], **rest})
+            rules.append(hashed)
+            rest = {"variant": without["variant"]}
         off = given.get("offVariation")
         return Flag(
             self._name,
@@ -211,13 +214,10 @@ class _Reader:
             found.append({"flag": flag, "variants": [_pick(self._named.get(flag, []), each.get("variation"), f"{at}/variation")]})
         return found
 
-    def _rule(self, rule: Mapping[str, Any], number: int) -> dict[str, Any]:
+    def _rules(self, rule: Mapping[str, Any], number: int) -> list[dict[str, Any]]:
         at = f"/rules/{number}"
-        return {
-            "name": f"rule-{number + 1}",
-            "conditions": _clauses(rule.get("clauses"), f"{at}/clauses"),
-            **self._outcome(rule, at),
-        }
+        conditions = _clauses(rule.get("clauses"), f"{at}/clauses")
+        return _with_and_without({"name": f"rule-{number + 1}", "conditions": conditions, **self._outcome(rule, at)})
 
     def _outcome(self, given: Mapping[str, Any], pointer: str) -> dict[str, Any]:
         """Return what is answered: a variation, or a split in weighted ones."""
@@ -240,6 +240,16 @@ class _Reader:
         self._findings.reshuffled(self._name, at)
         parts = [{"variant": variation, "weight": weight} for variation, weight in split.items()]
         return {"split": parts, **_bucketing(rollout, at)}
+
+
+def _with_and_without(rule: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return *rule*, and where it hashes an attribute what is answered without that: LaunchDarkly's bucket is 0 then."""
+    if "bucket_by" not in rule:
+        return [rule]
+    there = {"attribute": rule["bucket_by"], "operator": "exists"}
+    first = next((part["variant"] for part in rule.get("split", ()) if part["weight"]), rule.get("variant"))
+    without = {"name": f"{rule['name']}-unhashed", "conditions": [*rule["conditions"], {**there, "negate": True}], "variant": first}
+    return [{**rule, "conditions": [*rule["conditions"], there]}, without]
 
 
 def _named(values: object) -> list[str]:

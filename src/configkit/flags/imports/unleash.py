@@ -186,6 +186,8 @@ class _Reader:
             if share is None:
                 return None
             rule |= share
+            if "percentage" in share:  # there a strategy is for nobody without what it hashes
+                conditions.append({"attribute": share.get("bucket_by", TARGETING_KEY), "operator": "exists"})
         elif name != "default":
             known = ", ".join(["default", "userWithId", "remoteAddress", *_ROLLOUTS])
             raise UnmappableError(f"{at}/name", f"a strategy that has no equal here; these have: {known}")

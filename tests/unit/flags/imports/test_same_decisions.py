@@ -192,6 +192,29 @@ def test_flags_of_unleash_decide_as_they_did() -> None:
     assert differing[:3] == []
 
 
+def test_without_what_it_hashes_a_strategy_of_unleash_is_for_nobody_and_the_next_one_decides() -> None:
+    here = [{"contextName": "country", "operator": "IN", "values": ["DE"]}]
+    names = [("flexibleRollout", {"rollout": str(share), "stickiness": "company"}) for share in (50, 100)]
+    names.append(("gradualRolloutUserId", {"percentage": "50"}))
+    features = [
+        {
+            "name": f"flag-{number}",
+            "enabled": True,
+            "strategies": [{"name": name, "parameters": parameters}, {"name": "default", "constraints": here}],
+        }
+        for number, (name, parameters) in enumerate(names)
+    ]
+    document = {"version": 2, "features": features}
+    engine = UnleashEngine()
+    engine.take_state(json.dumps(document))
+    ours = compiled_of(unleash.read(document, "production", reshuffle=True))
+    for feature in features:
+        for country in ("DE", "US"):
+            wanted = engine.is_enabled(feature["name"], {"properties": {"country": country}}).is_enabled
+            assert wanted is (country == "DE")
+            assert ours.evaluate(str(feature["name"]), None, None, {"country": country}).value is wanted
+
+
 # -- LaunchDarkly ------------------------------------------------------------------------------------------------------
 
 
@@ -269,3 +292,30 @@ def test_flags_of_launchdarkly_decide_as_they_did(ld_client: LDClient) -> None:
             if found != wanted:
                 differing.append((flags[name], user, context, wanted, found))
     assert differing[:3] == []
+
+
+def test_without_what_it_hashes_a_rollout_of_launchdarkly_serves_its_first_variation(ld_client: LDClient) -> None:
+    parts = [{"variation": number, "weight": weight} for number, weight in ((0, 0), (2, 40_000), (1, 60_000))]
+    rollout = {"rollout": {"variations": parts, "bucketBy": "company"}}
+    whole = {"version": 1, "on": True, "salt": "s", "variations": ["A", "B", "C"], "offVariation": 0}
+    clause = {"attribute": "country", "op": "in", "values": ["DE"]}
+    inside = {"attribute": "", "op": "segmentMatch", "values": ["some"]}
+    flags: dict[str, Any] = {
+        "rest": {**whole, "key": "rest", "fallthrough": rollout},
+        "rule": {**whole, "key": "rule", "fallthrough": {"variation": 0}, "rules": [{"id": "r", "clauses": [clause], **rollout}]},
+        "inside": {
+            **whole, "key": "inside", "fallthrough": {"variation": 0}, "rules": [{"id": "r", "clauses": [inside], "variation": 1}]
+        },
+    }  # fmt: skip
+    share = {"id": "one", "clauses": [clause], "weight": 20_000, "bucketBy": "company"}
+    segment = {"key": "some", "version": 1, "included": [], "excluded": [], "rules": [share], "salt": "s"}
+    everything: Any = {FEATURES: {name: FeatureFlag(each) for name, each in flags.items()}, SEGMENTS: {"some": Segment(segment)}}
+    ld_client._config.feature_store.init(everything)
+    ours = compiled_of(launchdarkly.read({"flags": flags, "segments": {"some": segment}}, "production", reshuffle=True))
+    answers = set()
+    for name in flags:
+        for country in ("DE", "US"):
+            wanted = ld_client.variation(name, Context.from_dict({"kind": "user", "key": "ann", "country": country}), None)
+            assert ours.evaluate(name, None, "ann", {"country": country}).value == wanted, (name, country)
+            answers.add((name, wanted))
+    assert answers == {("rest", "C"), ("rule", "C"), ("rule", "A"), ("inside", "B"), ("inside", "A")}
