@@ -35,7 +35,13 @@ def test_further_fields_are_given_as_json_and_shown(anywhere: Command) -> None:
 def test_fields_that_are_no_json_and_attributes_without_a_value_are_refused(cli: Command) -> None:
     assert cli("flag", "create", "f", "-f", "salt=x").code == 2
     assert cli("flag", "create", "f", "-f", "salt").code == 2
+    for own in ("name", "environment", "expected_version", "self"):
+        assert cli("flag", "create", "f", "-f", f'{own}="x"').code == 2
     cli.ok("flag", "create", "f")
+    assert cli("flag", "set", "f", "-f", "expected_version=1").code == 2
+    assert (
+        cli.ok("flag", "create", "g", "-f", "is_enabled=true", "-f", "rollout_percentage=100", "--json").json["is_enabled"] is True
+    )
     assert cli("flag", "evaluate", "f", "-a", "country").code == 2
     assert cli("flag", "evaluate", "f", "--context", "[1]").code == 2
 
@@ -75,3 +81,13 @@ def test_flags_that_have_had_their_day_are_listed(anywhere: Command) -> None:
     assert [(item["name"], item["reason"].split(" ")[0]) for item in listed] == [("old", "expired"), ("rolled_out", "on")]
     assert [item["name"] for item in anywhere.ok("flag", "stale", "--json").json["items"]] == ["old"]
     assert "expired on 2020-01-01" in anywhere.ok("flag", "stale").out
+
+
+def test_schedules_and_ramps_are_told(cli: Command) -> None:
+    schedule = {"starts_at": "2030-01-01T00:00:00+00:00", "ends_at": "2031-01-01T00:00:00+00:00"}
+    said = cli.ok("flag", "create", "f", "--enabled", "--percentage", "100", "-f", f"schedule={json.dumps(schedule)}")
+    assert "from 2030-01-01T00:00:00+00:00 until 2031-01-01T00:00:00+00:00" in said.out + said.err
+    ramp = {"ramp": [{"at": "2026-01-01T00:00:00Z", "percentage": 50}], "ramp_kind": "steps"}
+    said = cli.ok("flag", "create", "g", "--enabled", "-f", f"schedule={json.dumps(ramp)}")
+    assert "its ramp" in said.out + said.err
+    assert "ramp" in cli.ok("flag", "list").out

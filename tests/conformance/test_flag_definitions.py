@@ -77,6 +77,7 @@ def test_what_a_flag_depends_on_has_to_be_there_and_of_its_kind(deployment: Depl
     for wrong, pointer in (
         ({"prerequisites": [{"flag": absent}]}, "/prerequisites/0/flag"),
         ({"prerequisites": [{"flag": flag.name}, {"flag": segment.name}]}, "/prerequisites/1/flag"),
+        ({"prerequisites": [{"flag": flag.name, "variants": ["on", "pink"]}]}, "/prerequisites/0/variants"),
         ({"rules": [_member(segment.name), _member(absent)]}, "/rules/1/conditions"),
         ({"rules": [_member(flag.name)]}, "/rules/0/conditions"),
     ):
@@ -114,6 +115,20 @@ def test_a_flag_that_others_depend_on_stays(deployment: Deployment) -> None:
     store.delete("staging", dependant.name, origin=ORIGIN)
     store.delete("staging", flag.name, origin=ORIGIN)
     store.delete("staging", segment.name, origin=ORIGIN)
+
+
+def test_a_variant_that_others_depend_on_stays(deployment: Deployment) -> None:
+    store = deployment.one.flags
+    variants = {"light": "#fff", "dark": "#000", "red": "#f00"}
+    flag = _put(store, variants=variants, default_variant="light")
+    dependant = _put(store, prerequisites=[{"flag": flag.name, "variants": ["light", "dark"]}])
+    with pytest.raises(InvalidDocumentError, match=f"{dependant.name} depends on its variant dark") as caught:
+        store.update("staging", flag.name, {"variants": {"light": "#fff"}}, origin=ORIGIN)
+    assert caught.value.pointer == "/variants"
+    assert store.read("staging", flag.name) == flag
+    store.update("staging", flag.name, {"variants": {"light": "#eee", "dark": "#111"}}, origin=ORIGIN)
+    store.update("staging", dependant.name, {"prerequisites": None}, origin=ORIGIN)
+    store.update("staging", flag.name, {"variants": None, "default_variant": None}, origin=ORIGIN)
 
 
 def test_what_has_changed_since_a_version_leads_to_the_set_as_it_is(deployment: Deployment) -> None:

@@ -273,8 +273,16 @@ def _state(flag: Flag) -> str:
         return f"a segment of {counted(len(flag.target_users), 'named user')} and {counted(len(flag.rules), 'rule')}"
     if not flag.is_enabled:
         return "off for everybody"
+    schedule = flag.schedule or {}
+    times = [f"{word} {schedule[name]}" for name, word in (("starts_at", "from"), ("ends_at", "until")) if name in schedule]
+    return " ".join([_state_in_time(flag), *times])
+
+
+def _state_in_time(flag: Flag) -> str:
     if flag.variants is not None or flag.rules:
         return f"on, with {counted(len(flag.values), 'variant')} and {counted(len(flag.rules), 'rule')}"
+    if flag.schedule and "ramp" in flag.schedule:
+        return "on, for a share that its ramp says"
     if not flag.rollout_percentage and not flag.target_users:
         return "on, but for nobody: give it a percentage or users"
     named = f" and {counted(len(flag.target_users), 'named user')}" if flag.target_users else ""

@@ -91,6 +91,16 @@ def test_a_value_is_the_default_where_its_type_is_another() -> None:
     assert FLAGS.evaluate("all", "light").error_code == "TYPE_MISMATCH"
 
 
+@pytest.mark.parametrize("default", [{"userId": "u1"}, "u1", 1, None, []])
+@pytest.mark.parametrize("name", ["some", "unknown"])
+def test_a_default_that_is_no_boolean_turns_nothing_on_and_is_said_once(
+    name: str, default: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    flags = flags_on(store_of_all_kinds())
+    assert [flags.is_enabled(name, default) for _ in range(3)] == [False] * 3
+    assert caplog.text.count("neither True nor False") == 1
+
+
 def test_a_change_is_seen_by_the_short_way_too() -> None:
     flags = flags_on(SteeredStore())
     assert flags.is_enabled("f") is False
